@@ -187,6 +187,13 @@ fn price() -> Value {
     })
 }
 
+/// A stored price of goods that are not shipped.
+fn price_without_shipping() -> Value {
+    let mut price = price();
+    price.as_object_mut().unwrap().remove("shipping");
+    price
+}
+
 fn order_changes() -> Vec<Change> {
     let paid = json!({ "status": "confirmed", "stock": "committed", "payment": "paid", "captured_total": 5998, "version": 5,
         "payment_id": "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1",
@@ -255,6 +262,11 @@ fn order_changes() -> Vec<Change> {
             "shipped-in-a-market",
             Some(with(&paid, json!({ "price": price() }))),
             with(&shipped, json!({ "price": price() })),
+        ),
+        (
+            "confirmed-without-shipping",
+            Some(with(&held, json!({ "price": price_without_shipping() }))),
+            with(&paid, json!({ "stock": "committing", "price": price_without_shipping() })),
         ),
         (
             "delivered",

@@ -169,7 +169,14 @@ fn market_problem(error: &MarketError) -> Problem {
             "/shipping_address",
             Violation::new(
                 "shipping_address_required",
-                "An order in a market needs the address that it is shipped to and taxed at.",
+                "Goods are shipped. Send the address that they are shipped to and taxed at.",
+            ),
+        ),
+        MarketError::BillingAddressRequired => invalid(
+            "/billing_address",
+            Violation::new(
+                "billing_address_required",
+                "Nothing is shipped. The order needs a billing address, where it is taxed.",
             ),
         ),
         MarketError::UnknownMarket => invalid(
@@ -183,15 +190,15 @@ fn market_problem(error: &MarketError) -> Problem {
             &format!("/items/{position}/product_id"),
             Violation::new("not_sold_here", "The product has no price in the market. Remove it."),
         ),
-        MarketError::NotDeliveredThere => invalid(
-            "/shipping_address/country",
+        MarketError::NotDeliveredThere { at } => invalid(
+            &format!("/{}/country", at.name()),
             Violation::new(
                 "not_delivered_there",
                 "The market does not deliver these goods to the country.",
             ),
         ),
-        MarketError::UnknownRegion => invalid(
-            "/shipping_address/region",
+        MarketError::UnknownRegion { at } => invalid(
+            &format!("/{}/region", at.name()),
             Violation::new(
                 "unknown_region",
                 "Tax depends on the region here. Send its code of ISO 3166-2, such as CA or US-CA.",

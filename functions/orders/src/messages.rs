@@ -87,6 +87,9 @@ pub struct MailData {
     /// The discounts on goods and shipping, one per promotion.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub discounts: Vec<MailAmount>,
+    /// `false` if nothing is shipped. Absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requires_shipping: Option<bool>,
     /// The shipping method and its price before discounts. Absent if nothing is shipped, or the
     /// order has no market.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -231,6 +231,7 @@ fn mail(
             order_id: order.placed.order_id,
             number: order_number(order.placed.order_id),
             discounts: price.map(discounts).unwrap_or_default(),
+            requires_shipping: (!order.placed.requires_shipping()).then_some(false),
             shipping: price.and_then(shipping),
             taxes: price.map(taxes).unwrap_or_default(),
             tax_included: price.map(|price| price.basis == Basis::Gross),

@@ -22,7 +22,7 @@ pub mod actions;
 pub mod buyer;
 pub mod cart;
 pub mod command;
-mod destination;
+pub mod destination;
 pub mod history;
 pub mod number;
 pub mod order;

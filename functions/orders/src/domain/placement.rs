@@ -80,8 +80,8 @@ pub struct Placement {
     /// A hash of the request body. It detects a different request with the same idempotency key.
     pub fingerprint: String,
     pub terms: Terms,
-    /// The rules of the order's market for the country of its destination, if there are any.
-    pub pricing: Option<Pricing>,
+    /// The rules of the order's market for each country that its destination may be in.
+    pub pricing: Vec<Pricing>,
     /// The name of the network that the request came from, if its limit is refunded when the order
     /// is paid.
     pub network: Option<String>,
@@ -158,11 +158,12 @@ impl PlacedOrder {
         let owner = placement.order_id.to_string();
         let maximum = placement.terms.max_per_order;
         let requested = requested_lines(order_request.lines(), products, maximum)?;
-        let destination = order_request.shipping_address.as_ref().map(quote::destination);
-        let pricing = placement.pricing.as_ref();
-        let terms = quote::terms(order_request, destination.as_ref(), pricing, now)?;
+        let requires_shipping = requested.iter().any(|line| line.product.requires_shipping);
+        let (at, destination) = order_request.destination(requires_shipping)?;
+        let rules = &placement.pricing;
+        let terms = quote::terms(order_request, destination.as_ref(), rules, now)?;
         let quote = quote(&owner, &requested, &terms);
-        let (lines, totals, price) = quote.accepted(&requested, &terms)?;
+        let (lines, totals, price) = quote.accepted(&requested, &terms, at)?;
         if order_request.expected_total.is_some_and(|expected| expected != totals.total) {
             let price = price.map(Box::new);
             return Err(PlacementError::PriceChanged { totals, price });

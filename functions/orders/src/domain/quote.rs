@@ -9,6 +9,7 @@ use shared::{
 };
 
 use super::{
+    destination::DestinationAddress,
     order_request::OrderRequest,
     placement::{OrderLine, PlacementError, Totals},
     pricing::{
@@ -27,6 +28,9 @@ pub enum MarketError {
     /// Nothing says where the goods are shipped to and taxed.
     #[error("order in a market needs a shipping address")]
     ShippingAddressRequired,
+    /// Nothing is shipped, and nothing says where the goods are taxed.
+    #[error("order in a market that ships nothing needs a billing address")]
+    BillingAddressRequired,
     /// There are no rules of the market for the country.
     #[error("market has no rules for the country")]
     UnknownMarket,
@@ -37,9 +41,9 @@ pub enum MarketError {
         position: usize,
     },
     #[error("market does not deliver to the destination")]
-    NotDeliveredThere,
+    NotDeliveredThere { at: DestinationAddress },
     #[error("region of the destination is not a code of ISO 3166-2")]
-    UnknownRegion,
+    UnknownRegion { at: DestinationAddress },
     #[error("shipping method is unavailable")]
     ShippingUnavailable,
     #[error("goods require a shipping method")]
@@ -147,7 +151,7 @@ pub fn quote(owner: &str, requested: &[RequestedLine<'_>], terms: &Terms<'_>) ->
 pub(super) fn terms<'a>(
     order_request: &OrderRequest,
     destination: Option<&'a Destination>,
-    pricing: Option<&'a Pricing>,
+    rules: &'a [Pricing],
     now: Timestamp,
 ) -> Result<Terms<'a>, MarketError> {
     let shipping_method = order_request.shipping_method;
@@ -156,6 +160,7 @@ pub(super) fn terms<'a>(
         return if needs_market { Err(MarketError::MarketRequired) } else { Ok(Terms::Catalogue) };
     }
     let destination = destination.ok_or(MarketError::ShippingAddressRequired)?;
+    let pricing = rules.iter().find(|pricing| pricing.country == destination.country);
     let pricing = pricing.ok_or(MarketError::UnknownMarket)?;
     Ok(Terms::Market(Purchase { pricing, destination, shipping_method, now }))
 }
@@ -224,14 +229,16 @@ impl Quote {
     /// Returns the price at which the goods can be ordered.
     ///
     /// # Errors
-    /// The first reason why they cannot be ordered, as an error of the request.
+    /// The first reason why they cannot be ordered, as an error of the request. `at` is the address
+    /// that is its destination.
     pub fn accepted(
         self,
         requested: &[RequestedLine<'_>],
         terms: &Terms<'_>,
+        at: DestinationAddress,
     ) -> Result<(Vec<OrderLine>, Totals, Option<Price>), PlacementError> {
         if let Some(refusal) = self.refusals.first() {
-            return Err(refused(refusal, requested, terms));
+            return Err(refused(refusal, requested, terms, at));
         }
         let totals = self.totals.ok_or(PlacementError::NoItems)?;
         Ok((self.order_lines(), totals, self.price))
@@ -260,7 +267,7 @@ impl RequestedLine<'_> {
     }
 }
 
-/// Where goods are taxed that are shipped to an address.
+/// Where goods are taxed whose destination is this address.
 pub fn destination(address: &Address) -> Destination {
     let region = address.region.as_ref().map(ToString::to_string);
     Destination { country: address.country.clone(), region }
@@ -270,6 +277,7 @@ fn refused(
     refusal: &Refusal,
     requested: &[RequestedLine<'_>],
     terms: &Terms<'_>,
+    at: DestinationAddress,
 ) -> PlacementError {
     let position = |product_id| {
         let line = requested.iter().find(|line| line.product.product_id == product_id);
@@ -279,7 +287,7 @@ fn refused(
         (Refusal::NotSoldHere { product_id }, _) => {
             MarketError::NotSoldHere { position: position(*product_id) }
         }
-        (Refusal::UnknownRegion, _) => MarketError::UnknownRegion,
+        (Refusal::UnknownRegion, _) => MarketError::UnknownRegion { at },
         (Refusal::ShippingUnavailable, _) => MarketError::ShippingUnavailable,
         (Refusal::ShippingMethodRequired, _) => MarketError::ShippingMethodRequired,
         (Refusal::BelowMinimum { minimum }, Terms::Market(purchase)) => {
@@ -291,7 +299,7 @@ fn refused(
         (Refusal::CurrencyMismatch, _) => return PlacementError::CurrencyMismatch,
         // Only a market has a minimum.
         (Refusal::NotDeliveredThere | Refusal::BelowMinimum { .. }, _) => {
-            MarketError::NotDeliveredThere
+            MarketError::NotDeliveredThere { at }
         }
     };
     error.into()

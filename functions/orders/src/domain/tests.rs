@@ -1,9 +1,9 @@
 //! Tests of the domain: fixtures, every kind of event, the states that events reach, and the
 //! invariants of every step.
 //!
-//! [`machine`] tests the whole state machine, [`free`] that of orders of total 0, [`placement`] the
-//! prices and limits from the catalogue, and [`waiting`] commands without an answer. The other modules are named after their
-//! subject.
+//! [`machine`] tests the whole state machine, [`free`] that of orders of total 0, [`unshipped`] that
+//! of orders that ship nothing, [`placement`] the prices and limits from the catalogue, and
+//! [`waiting`] commands without an answer. The other modules are named after their subject.
 
 mod actions;
 mod address;
@@ -17,6 +17,7 @@ mod placement;
 mod product;
 mod reversals;
 mod unpaid;
+mod unshipped;
 mod waiting;
 
 use std::{
@@ -79,7 +80,7 @@ fn placement() -> Placement {
         buyer: contact(0),
         fingerprint: "request-fingerprint".to_owned(),
         terms: TERMS,
-        pricing: None,
+        pricing: Vec::new(),
         network: Some("a network".to_owned()),
         trace: Trace::start(&Ids::seeded(1)),
     }

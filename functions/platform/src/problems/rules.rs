@@ -17,6 +17,10 @@ impl Rule {
 
 /// Every rule that a field can break, sorted by code.
 pub const RULES: &[Rule] = &[
+    rule(
+        "billing_address_required",
+        "Nothing is shipped. An order in a market then needs a billing address, where it is taxed.",
+    ),
     rule("blank", "The text has no visible character."),
     rule(
         "duplicate_price",
@@ -83,7 +87,7 @@ pub const RULES: &[Rule] = &[
     rule("required", "The required field or parameter is missing."),
     rule(
         "shipping_address_required",
-        "An order in a market needs the address that it is shipped to and taxed at.",
+        "Goods are shipped. An order in a market then needs the address that it is shipped to and taxed at.",
     ),
     rule(
         "shipping_method_required",
