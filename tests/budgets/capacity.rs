@@ -36,21 +36,24 @@ const SHARED_KEYS: [(&str, u64, u64); 9] = [
 ];
 
 /// The keys of one order, or of one buyer's mails: orders do not contend for them.
-const OWN_KEYS: [(&str, u64); 7] = [
+const OWN_KEYS: [(&str, u64); 8] = [
     ("ledger ORDER", 2),
     ("notifications USER", 2),
     ("orders ORDER", 7),
+    ("orders/number-index", 1),
     ("payment-simulator CHARGE", 2),
     ("payment-simulator KEY", 2),
     ("payments ORDER", 8),
     ("stock RESERVATION", 4),
 ];
 
-/// Units by kind of key: the text before the first `#` or `_`.
+/// Units by kind of key: the text before the first `#` or `_`. The number of an order has no prefix.
 fn by_kind(units: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     let mut kinds = BTreeMap::new();
     for (key, units) in units {
+        let is_number = key.starts_with("orders/number-index ");
         let kind = key.split(['#', '_']).next().unwrap_or(key);
+        let kind = if is_number { "orders/number-index" } else { kind };
         *kinds.entry(kind.to_owned()).or_default() += units;
     }
     kinds

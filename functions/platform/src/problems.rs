@@ -423,7 +423,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         422,
         "filter_required",
         "Filter required",
-        "Filter the list by `status`, `user_id`, `needs_review` or `stuck`.",
+        "Filter the list by `status`, `user_id`, `number`, `needs_review` or `stuck`.",
     ),
     problem(
         422,

@@ -8,6 +8,9 @@ mod payments;
 mod prices;
 mod stock;
 
+use ::orders::domain::number::order_number;
+use shared::ids::{OrderId, PrefixedId};
+
 use self::payments::refund;
 use super::*;
 
@@ -64,6 +67,10 @@ async fn orders(seen: &Arc<Mutex<Actions>>) {
     watched
         .call("list-orders", events::get("/orders?needs_review=true").caller(ADMIN).event())
         .await;
+    let id = OrderId::parse(&confirmed).unwrap();
+    let by_number = format!("/orders?number={}", order_number(id));
+    let found = watched.call("list-orders", events::get(&by_number).caller(ADMIN).event()).await;
+    assert_eq!(found.json()["items"][0]["id"], confirmed.as_str());
     watched.shop.clock.advance(SECRETS_KEPT);
     watched.pages("list-notifications", "limit=1", Some(USER)).await;
     let notification = watched

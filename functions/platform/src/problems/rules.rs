@@ -55,6 +55,10 @@ pub const RULES: &[Rule] = &[
         "A mutation id is 1 to 64 visible ASCII characters, such as a UUID.",
     ),
     rule(
+        "invalid_order_number",
+        "An order number has twelve letters and digits, such as `7K3M-Q8ZT-0V2R`. Hyphens and case do not matter.",
+    ),
+    rule(
         "invalid_phone",
         "A telephone number is a plus sign and 7 to 15 digits that begin with the country code, such as `+442079460958`.",
     ),
