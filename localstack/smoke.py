@@ -7,7 +7,7 @@
     smoke.py --config FILE        the same for the stack of a samconfig.toml; without payment where Stage is prod
     smoke.py --url URL --pay no   ends with a cancellation before payment: a live Stripe key rejects test cards
 
-It buys a product of its own, so no stock of the shop is sold. It leaves nothing behind: the order is cancelled and refunded, the product
+It buys a product of its own, so no stock of the shop is sold, in the first market that can sell it. A production shop needs a market. It leaves nothing behind: the order is cancelled and refunded, the product
 archived, the accounts deleted. After a failure it cleans up as far as it can and prints what is left. The test card is that of the
 provider: --token selects another one. The exit code is 1 if a step fails. The address of the buyer is one of the mailbox simulator of SES.
 """
@@ -54,6 +54,7 @@ class Smoke:
         headers = {"traceparent": f"00-{self.trace}-{uuid.uuid4().hex[:16]}-01"}
         self.public = Api(url, headers=headers, observe=self.observe)
         self.admin = self.buyer = self.login = self.order = self.product = self.payment = None
+        self.markets = []
         self.passwords, self.clients = {}, {}  # of the accounts that this run has created, by address
 
     def observe(self, method, path, answer):
@@ -114,8 +115,10 @@ class Smoke:
         return seen["id"]
 
     def create_product(self):
+        self.markets = list(self.admin.items("/markets"))
+        prices = [{"currency": currency, "amount": PRICE} for currency in sorted({market["currency"] for market in self.markets} - {"USD"})]
         body = {"name": f"Smoke test {self.run}", "category": "smoke-test", "sku": f"SMOKE-{self.run}".upper(),
-                "price": {"amount": PRICE, "currency": "USD"}}
+                "price": {"amount": PRICE, "currency": "USD"}, "prices": prices, "requires_shipping": False}
         self.product = self.admin.call("POST", "/products", body, key=f"smoke-{self.run}").body
         self.adjust_stock(PIECES, low_stock_threshold=LOW_STOCK_THRESHOLD)
         self.await_product(200, "in the catalogue")
@@ -128,10 +131,25 @@ class Smoke:
                    f"product {self.product['id']} {expected}")
 
     def place_order(self):
-        body = {"items": [{"product_id": self.product["id"], "quantity": 1}],
-                "expected_total": {"amount": PRICE, "currency": "USD"}}
+        body = {"items": [{"product_id": self.product["id"], "quantity": 1}]} | self.terms()
         self.order = purchase.place(self.buyer, body, self.timeout).body
         return f"{self.order['id']} for {money(self.order['totals']['total'])}"
+
+    def terms(self):
+        """Returns the market of the order, its address and the expected total. Nothing is shipped, so the order needs no shipping method."""
+        for market, country in ((market, country) for market in self.markets for country in market["countries"]):
+            price = self.preview({"market": market["id"], "country": country, "lines": [{"product_id": self.product["id"], "quantity": 1}]})
+            if price.status == 200 and not price.body["refusals"]:
+                address = {"name": "Smoke test", "line1": "1 Street", "city": "Town", "postal_code": "1", "country": country}
+                return {"market": market["id"], "billing_address": address, "expected_total": price.body["totals"]["total"]}
+        return {"expected_total": {"amount": PRICE, "currency": "USD"}}
+
+    def preview(self, body):
+        """Returns the answer once orders knows the product."""
+        def asked():
+            return self.public.call("POST", "/prices/preview", body, expect=(200, 422))
+
+        return self.until(asked, lambda answer: answer.code != "unknown_product", f"product {self.product['id']} in previews")
 
     def await_payable(self):
         self.order_until(lambda order: order["payable"], "payable")

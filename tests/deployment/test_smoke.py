@@ -24,6 +24,7 @@ class Shop:
     def __init__(self):
         self.users, self.products, self.order, self.stock = {ADMIN[0]: "admin"}, {}, None, 0
         self.payment, self.broken, self.traces, self.provider = None, {}, set(), "simulated"
+        self.markets, self.placed = [], None
 
     def answer(self, method, path, body, caller):
         route = f"{method} {re.sub(r'/(ord|prd|pay)_[0-9]+', '/{id}', path.split('?')[0])}"
@@ -62,6 +63,13 @@ class Shop:
         self.products.clear()
         return 204, None
 
+    def get_markets(self, *_):
+        return 200, {"items": self.markets, "next_cursor": None}
+
+    def post_prices_preview(self, body, _):
+        refusals = [] if body["country"] == "DE" else [{"code": "unknown_region"}]
+        return 200, {"refusals": refusals, "totals": {"total": {"amount": 119, "currency": "EUR"}}}
+
     def post_inventory_id_adjustments(self, body, _):
         self.stock += body["delta"]
         return 201, {}
@@ -70,6 +78,7 @@ class Shop:
         return 200, {"available": self.stock, "held": 0}
 
     def post_orders(self, body, _):
+        self.placed = body
         self.order = {"id": "ord_1", "status": "pending", "payment_status": "unpaid", "payable": True, "buyer": {}, "reason": None,
                       "totals": {"total": body["expected_total"]}}
         return 201, self.order
@@ -180,6 +189,24 @@ class SmokeTest(unittest.TestCase):
         self.assertEqual(self.shop.card, "pm_card_visa")
         self.run_with("--token", "pm_card_mastercard")
         self.assertEqual(self.shop.card, "pm_card_mastercard")
+
+    def test_without_a_market_the_order_names_none(self):
+        self.run_with()
+        self.assertEqual({name: self.shop.placed.get(name) for name in ("market", "billing_address", "expected_total")},
+                         {"market": None, "billing_address": None, "expected_total": {"amount": smoke.PRICE, "currency": "USD"}})
+
+    def test_the_order_names_the_first_market_that_can_sell_the_product(self):
+        self.shop.markets = [{"id": "us", "currency": "USD", "countries": ["US"]}, {"id": "eu", "currency": "EUR", "countries": ["IT", "DE"]}]
+        status, _, err = self.run_with()
+        self.assertEqual((status, err), (0, ""))
+        self.assertEqual((self.shop.placed["market"], self.shop.placed["billing_address"]["country"], self.shop.placed["expected_total"]),
+                         ("eu", "DE", {"amount": 119, "currency": "EUR"}))
+        self.assertNotIn("shipping_method", self.shop.placed)
+
+    def test_a_production_shop_without_a_market_is_named(self):
+        self.shop.broken["POST /orders"] = (503, {"code": "no_market"})
+        (step, reason, _), _ = self.failure()
+        self.assertEqual((step, reason), ("step 6 of 14 (order)", 'POST /orders answered 503 {"code": "no_market"}'))
 
     def test_without_payment_the_order_is_cancelled_unpaid(self):
         status, out, err = self.run_with("--pay", "no")

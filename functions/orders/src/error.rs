@@ -7,13 +7,19 @@ use shared::{
     table::TableError, validation::Violation,
 };
 
-use crate::domain::{
-    cart::{CartError, MAX_LINES},
-    number::order_number,
-    placement::PlacementError,
-    quote::MarketError,
-    saga::Rejection,
+use crate::{
+    domain::{
+        cart::{CartError, MAX_LINES},
+        number::order_number,
+        placement::PlacementError,
+        quote::MarketError,
+        saga::Rejection,
+    },
+    metrics,
 };
+
+/// Seconds after which a client may ask a shop without a market again: an operator has to act.
+const NO_MARKET_SECONDS: u64 = 60;
 
 /// Why an operation on an order fails.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +63,18 @@ pub enum OrderError {
 /// Every error can be transient: the order becomes visible, a newer release replaces this one, or
 /// the next attempt updates the remaining orders.
 impl Retryable for OrderError {}
+
+impl OrderError {
+    /// The error of a rejected placement. An order without a market in a shop that requires one is
+    /// counted, because then no buyer of that storefront can order.
+    pub(crate) fn rejected(error: PlacementError) -> Self {
+        if error == PlacementError::Market(MarketError::NoMarket) {
+            tracing::error!("order without a market rejected, the storefront has to name a market");
+            metrics::ORDER_WITHOUT_MARKET.increment();
+        }
+        Self::Placement(error)
+    }
+}
 
 impl From<OrderError> for Problem {
     fn from(error: OrderError) -> Self {
@@ -161,6 +179,11 @@ fn placement_problem(error: PlacementError) -> Problem {
 fn market_problem(error: &MarketError) -> Problem {
     let invalid = |pointer: &str, violation: Violation| Problem::invalid_field(pointer, &violation);
     match error {
+        MarketError::NoMarket => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no_market", "No market")
+                .detail("The shop sells only in markets. Name one of them in `market`.")
+                .retry_after(NO_MARKET_SECONDS)
+        }
         MarketError::MarketRequired => invalid(
             "/market",
             Violation::new("required", "A shipping method belongs to a market. Send both."),

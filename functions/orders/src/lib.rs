@@ -66,6 +66,8 @@ impl Orders {
             unverified,
             network: Limit::within(config::parsed("NETWORK_UNPAID_ORDERS"), verified.pay_within),
             max_per_order: config::parsed("MAX_PER_ORDER"),
+            // An order without a market has no tax, which only a trial may leave out.
+            requires_market: config::required("STAGE") == "prod",
         };
         Self {
             store,

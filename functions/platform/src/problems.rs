@@ -10,7 +10,7 @@ mod members;
 mod rules;
 
 use members::{
-    COUNT, MONEY, ORDER_ID, PAYMENT_ID, PAYMENT_STATE_SCHEMA, PRICE, PRICE_EXAMPLE, REFUND_ID,
+    COUNT, MONEY, ORDER_ID, PAYMENT_ID, PAYMENT_STATE, PRICE, PRICE_EXAMPLE, REFUND_ID, REFUNDABLE,
     TEXT, TOTALS, TOTALS_EXAMPLE, member, order_state,
 };
 pub use rules::RULES;
@@ -75,18 +75,6 @@ impl ProblemType {
 
 const RETRY_AFTER: &[&str] = &["Retry-After"];
 const CHALLENGE: &[&str] = &["WWW-Authenticate"];
-const PAYMENT_STATE: &[Member] = &[member(
-    "payment_state",
-    "The state of the order's payment.",
-    "\"captured\"",
-    PAYMENT_STATE_SCHEMA,
-)];
-const REFUNDABLE: &[Member] = &[member(
-    "refundable",
-    "The amount that can be refunded.",
-    "{\"amount\": 2999, \"currency\": \"USD\"}",
-    MONEY,
-)];
 
 /// Every problem except those of rules for one field, sorted by status and code.
 pub const PROBLEMS: &[ProblemType] = &[
@@ -489,6 +477,13 @@ pub const PROBLEMS: &[ProblemType] = &[
         "health_unknown",
         "Health unknown",
         "No health check of the last three minutes has a result. Ask again after `Retry-After`.",
+    )
+    .headers(RETRY_AFTER),
+    problem(
+        503,
+        "no_market",
+        "No market",
+        "The shop sells only in markets, whose rules decide the tax. Name one of them in `market`. A shop without a market sells nothing yet.",
     )
     .headers(RETRY_AFTER),
     problem(

@@ -116,6 +116,7 @@ pub fn limits() -> orders::domain::unpaid::Limits {
         unverified: BuyerLimit { orders: 1, pay_within: Duration::from_secs(600) },
         network: shared::throttle::Limit::within(NETWORK_BURST, PAY_WITHIN),
         max_per_order: MAX_PER_ORDER,
+        requires_market: false,
     }
 }
 

@@ -9,6 +9,7 @@ mod in_market;
 mod limits;
 mod measuring;
 mod needs_review;
+mod no_market;
 mod numbers;
 mod people;
 mod preview_prices;

@@ -95,6 +95,8 @@ pub struct Terms {
     pub pay_within: Duration,
     /// Maximum quantity of a product, unless the product sets its own.
     pub max_per_order: u32,
+    /// Whether the order has to name a market.
+    pub requires_market: bool,
 }
 
 /// Why an order is not placed.
@@ -161,6 +163,10 @@ impl PlacedOrder {
         let requires_shipping = requested.iter().any(|line| line.product.requires_shipping);
         let (at, destination) = order_request.destination(requires_shipping)?;
         let rules = &placement.pricing;
+        let has_neither = order_request.market.is_none() && order_request.shipping_method.is_none();
+        if has_neither && placement.terms.requires_market {
+            return Err(MarketError::NoMarket.into());
+        }
         let terms = quote::terms(order_request, destination.as_ref(), rules, now)?;
         let quote = quote(&owner, &requested, &terms);
         let (lines, totals, price) = quote.accepted(&requested, &terms, at)?;

@@ -22,6 +22,9 @@ use super::{
 /// Why goods cannot be ordered in a market.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MarketError {
+    /// The order names no market, and the shop sells only in markets.
+    #[error("order names no market, and the shop sells only in markets")]
+    NoMarket,
     /// A shipping method was chosen without a market.
     #[error("shipping method belongs to a market")]
     MarketRequired,

@@ -44,7 +44,8 @@ use super::{
 };
 
 const TIMING: Timing = Timing { first_retry: Duration::from_secs(60) };
-const TERMS: Terms = Terms { pay_within: Duration::from_secs(1800), max_per_order: 20 };
+const TERMS: Terms =
+    Terms { pay_within: Duration::from_secs(1800), max_per_order: 20, requires_market: false };
 const START: Timestamp = Timestamp::from_milliseconds(1_700_000_000_000);
 const TOTAL: i64 = 5998;
 /// The amount of a partial refund by an operator.

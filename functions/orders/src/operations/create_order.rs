@@ -66,7 +66,7 @@ const MAX_PLACE_ATTEMPTS: u32 = 24;
         ("x-problems" = json!([
             "price_changed", "unknown_product", "too_many_of_product", "too_many_open_orders", "currency_mismatch", "amount_too_large",
             "unknown_market", "shipping_address_required", "billing_address_required", "not_sold_here", "not_delivered_there", "unknown_region",
-            "shipping_method_required", "shipping_unavailable", "below_minimum",
+            "shipping_method_required", "shipping_unavailable", "below_minimum", "no_market",
         ])),
     ),
 ))]
@@ -103,7 +103,7 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
         trace: request.trace().clone(),
     };
     let order = Order::place(placement, order_request, &snapshot.products, now, orders.timing)
-        .map_err(OrderError::from)?;
+        .map_err(OrderError::rejected)?;
     let mut usage = snapshot.usage;
     for _ in 0..MAX_PLACE_ATTEMPTS {
         let ended = check_limits(&orders, buyer.email_verified, &usage, now).await?;

@@ -15,8 +15,21 @@ pub(super) const PAYMENT_ID: &str = r##"{"$ref": "#/components/schemas/PaymentId
 pub(super) const REFUND_ID: &str = r##"{"$ref": "#/components/schemas/RefundId"}"##;
 const ACTIONS: &str =
     r#"{"type": "array", "items": {"type": "string", "enum": ["cancel", "ship", "deliver"]}}"#;
-pub(super) const PAYMENT_STATE_SCHEMA: &str =
+const PAYMENT_STATE_SCHEMA: &str =
     r#"{"type": "string", "enum": ["open", "processing", "captured", "closing", "closed"]}"#;
+
+pub(super) const PAYMENT_STATE: &[Member] = &[member(
+    "payment_state",
+    "The state of the order's payment.",
+    "\"captured\"",
+    PAYMENT_STATE_SCHEMA,
+)];
+pub(super) const REFUNDABLE: &[Member] = &[member(
+    "refundable",
+    "The amount that can be refunded.",
+    "{\"amount\": 2999, \"currency\": \"USD\"}",
+    MONEY,
+)];
 
 pub(super) const fn member(
     name: &'static str,
