@@ -9,11 +9,12 @@
 mod members;
 mod rules;
 
+pub use members::Member;
 use members::{
     COUNT, MONEY, ORDER_ID, PAYMENT_ID, PAYMENT_STATE, PRICE, PRICE_EXAMPLE, REFUND_ID, REFUNDABLE,
     TEXT, TOTALS, TOTALS_EXAMPLE, member, order_state,
 };
-pub use rules::RULES;
+pub use rules::{RULES, Rule};
 
 #[derive(Clone, Copy, Debug)]
 pub struct ProblemType {
@@ -25,28 +26,6 @@ pub struct ProblemType {
     pub explanation: &'static str,
     /// Headers besides those of every response.
     pub headers: &'static [&'static str],
-    /// Members besides those of every problem document.
-    pub members: &'static [Member],
-}
-
-/// An additional member of a problem document.
-#[derive(Clone, Copy, Debug)]
-pub struct Member {
-    pub name: &'static str,
-    pub description: &'static str,
-    /// Example, as JSON.
-    pub example: &'static str,
-    /// Schema in the API document, as JSON.
-    pub schema: &'static str,
-}
-
-/// A rule that a single field can break. Its code is both that of the 422 problem and that of the
-/// entry in `errors` for the field.
-#[derive(Clone, Copy, Debug)]
-pub struct Rule {
-    pub code: &'static str,
-    /// What the rule requires.
-    pub explanation: &'static str,
     /// Members besides those of every problem document.
     pub members: &'static [Member],
 }

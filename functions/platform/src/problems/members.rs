@@ -1,6 +1,15 @@
 //! Members of problems: their schemas and examples.
 
-use super::Member;
+/// An additional member of a problem document.
+#[derive(Clone, Copy, Debug)]
+pub struct Member {
+    pub name: &'static str,
+    pub description: &'static str,
+    /// Example, as JSON.
+    pub example: &'static str,
+    /// Schema in the API document, as JSON.
+    pub schema: &'static str,
+}
 
 pub(super) const COUNT: &str = r#"{"type": "integer"}"#;
 pub(super) const TEXT: &str = r#"{"type": "string"}"#;

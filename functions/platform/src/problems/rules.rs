@@ -1,9 +1,17 @@
 //! The rules that a single field can break.
 
-use super::{
-    Member, Rule,
-    members::{COUNT, member},
-};
+use super::members::{COUNT, Member, member};
+
+/// A rule that a single field can break. Its code is both that of the 422 problem and that of the
+/// entry in `errors` for the field.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    pub code: &'static str,
+    /// What the rule requires.
+    pub explanation: &'static str,
+    /// Members besides those of every problem document.
+    pub members: &'static [Member],
+}
 
 const fn rule(code: &'static str, explanation: &'static str) -> Rule {
     Rule { code, explanation, members: &[] }
