@@ -213,6 +213,7 @@ async fn deleted_account_leaves_no_data() {
             "sessions",
             "orders",
             "order-products",
+            "order-carts",
             "products",
             "stock",
             "payments",

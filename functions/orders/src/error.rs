@@ -8,7 +8,13 @@ use shared::{
 };
 
 use crate::{
-    domain::{placement::PlacementError, quote::MarketError, saga::Rejection},
+    domain::{
+        cart::{CartError, MAX_LINES},
+        number::order_number,
+        placement::PlacementError,
+        quote::MarketError,
+        saga::Rejection,
+    },
     metrics,
 };
 
@@ -48,6 +54,8 @@ pub enum OrderError {
     /// Some orders of the user could not be updated.
     #[error("{failed} orders of the user could not be updated")]
     NotAllUpdated { failed: usize },
+    #[error(transparent)]
+    Cart(#[from] CartError),
     #[error("a request to a table of orders failed")]
     Table(#[from] TableError),
 }
@@ -114,6 +122,7 @@ impl From<OrderError> for Problem {
             unfinished @ (OrderError::OutOfTime | OrderError::NotAllUpdated { .. }) => {
                 Self::unavailable().caused_by(&unfinished)
             }
+            OrderError::Cart(error) => cart_problem(error),
             OrderError::Table(error) => error.into(),
         }
     }
@@ -236,6 +245,44 @@ fn market_problem(error: &MarketError) -> Problem {
             Problem::unprocessable("below_minimum", "Total below the minimum")
                 .detail("Order more, so that the total is 0 or at least the minimum.")
                 .with("minimum", json!(minimum))
+        }
+    }
+}
+
+fn cart_problem(error: CartError) -> Problem {
+    match error {
+        CartError::NotFound => Problem::not_found("cart"),
+        CartError::Ordered { order_id } => {
+            Problem::new(StatusCode::GONE, "cart_ordered", "Cart ordered")
+                .detail(
+                    "The cart became the order in `order_id`. Create a new cart with POST /carts.",
+                )
+                .with("order_id", json!(order_id))
+                .with("number", order_number(order_id))
+        }
+        busy @ CartError::Busy => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "cart_busy", "Cart busy")
+                .detail("Other requests changed the cart at the same time. Repeat the request, with the same mutation_id.")
+                .retry_after(1)
+                .caused_by(&busy)
+        }
+        CartError::TooLarge => Problem::unprocessable("cart_too_large", "Cart too large")
+            .detail("Shorten the note, or remove attributes."),
+        CartError::TooManyLines => Problem::unprocessable("too_many_lines", "Too many lines")
+            .detail("Remove a product before you add another.")
+            .with("maximum", MAX_LINES),
+        CartError::NothingToChange => {
+            let detail = "Send at least one field to change.";
+            Problem::invalid_field("", &Violation::new("nothing_to_change", detail))
+        }
+        CartError::RepeatedProduct { list, position } => {
+            let violation =
+                Violation::new("duplicate_value", "Name each product once, in `set` or `add`.");
+            Problem::invalid_field(&format!("/{list}/{position}/product_id"), &violation)
+        }
+        CartError::UnknownProduct { list, position } => unknown_product(list, position),
+        CartError::TooManyOfProduct { list, position, maximum } => {
+            too_many_of_product(list, position, maximum)
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Stores orders and the copies of the catalogue and of the pricing rules in DynamoDB. Only this
+//! Stores orders, carts and the copies of the catalogue and of the pricing rules in DynamoDB. Only this
 //! module knows keys and attribute names.
 
+pub mod carts;
 mod item;
 mod parts;
 pub mod placement;
@@ -46,6 +47,8 @@ pub struct Store {
     pub orders: Table,
     /// `PRODUCT#<id>`: the copy of the catalogue. `PRICING#<market>#<country>`: that of the rules.
     pub products: Table,
+    /// `CART#<id>` and `MINE#<user>`, see [`carts`].
+    pub carts: Table,
     /// The number of shards per index partition key, so that a value shared by many orders does not
     /// make one partition hot.
     pub shards: u32,
@@ -395,7 +398,8 @@ mod tests {
     fn stored(order: &Order) -> Item {
         let config = aws_sdk_dynamodb::Config::builder().behavior_version_latest().build();
         let table = Table::new(aws_sdk_dynamodb::Client::from_conf(config), "orders");
-        Store { orders: table.clone(), products: table, shards: 8 }.order_item(order)
+        Store { orders: table.clone(), products: table.clone(), carts: table, shards: 8 }
+            .order_item(order)
     }
 
     #[test]

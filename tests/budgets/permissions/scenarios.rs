@@ -1,6 +1,7 @@
 //! The scenarios that lead every function through all of its outcomes.
 
 mod accounts;
+mod carts;
 mod faults;
 mod mails;
 mod payments;
@@ -19,6 +20,7 @@ pub(super) async fn play(seen: &Arc<Mutex<Actions>>) {
     stock::catalogue_and_stock(seen).await;
     prices::prices(seen).await;
     orders(seen).await;
+    carts::carts(seen).await;
     payments::challenges_and_disputes(seen).await;
     mails::bounced_mails(seen).await;
     payments::refunds(seen).await;

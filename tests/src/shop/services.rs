@@ -126,6 +126,7 @@ pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
         store: orders::store::Store {
             orders: aws.table("orders"),
             products: aws.table("order-products"),
+            carts: aws.table("order-carts"),
             shards: SHARDS,
         },
         secrets: aws.secrets_at(clock.clone()),
@@ -214,6 +215,7 @@ pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
             table("inventory", "stock"),
             table("orders", "orders"),
             table("orders", "order-products"),
+            table("orders", "order-carts"),
             table("payments", "payments"),
             table("notifications", "notifications"),
             table("ledger", "ledger"),

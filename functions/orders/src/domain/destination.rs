@@ -5,7 +5,12 @@
 
 use shared::address::{Address, CountryCode};
 
-use super::{placement::PlacedOrder, pricing::Price, quote::MarketError};
+use super::{
+    order_request::OrderRequest,
+    placement::PlacedOrder,
+    pricing::{Destination, Price},
+    quote::{self, MarketError},
+};
 
 /// Which address of an order is its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +34,22 @@ impl PlacedOrder {
     /// a market is always shipped.
     pub fn requires_shipping(&self) -> bool {
         self.price.as_ref().is_none_or(|price| price.shipping.is_some())
+    }
+}
+
+impl OrderRequest {
+    /// The destination of an order in a market, and the address that it is. Without a market an order
+    /// has no destination on which its price depends.
+    pub(super) fn destination(
+        &self,
+        requires_shipping: bool,
+    ) -> Result<(DestinationAddress, Option<Destination>), MarketError> {
+        if self.market.is_none() {
+            return Ok((DestinationAddress::Shipping, None));
+        }
+        let (shipping, billing) = (self.shipping_address.as_ref(), self.billing_address.as_ref());
+        let (at, address) = destination_address(requires_shipping, shipping, billing)?;
+        Ok((at, Some(quote::destination(address))))
     }
 }
 

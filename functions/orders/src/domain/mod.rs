@@ -12,6 +12,7 @@
 //! - [`product`]: the copy of a product. [`pricing`]: the price of goods with promotions, shipping
 //!   and tax.
 //! - [`quote`]: what requested goods cost. [`price_preview`]: the request for an estimate.
+//! - [`cart`]: what a visitor or a user wants to order.
 //! - [`number`]: the number of an order, which people read.
 //! - [`unpaid`]: the limits on unpaid orders.
 //! - [`sale`]: what the ledger books of the order.
@@ -20,6 +21,7 @@
 
 pub mod actions;
 pub mod buyer;
+pub mod cart;
 pub mod command;
 pub mod destination;
 pub mod history;

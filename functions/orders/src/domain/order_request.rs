@@ -99,7 +99,7 @@ struct RequestedItem {
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
-struct Quantity(u32);
+pub(super) struct Quantity(pub(super) u32);
 
 impl Items {
     /// The lines, one per product and sorted by it; see [`OrderRequest::lines`].

@@ -1,6 +1,15 @@
 //! Members of problems: their schemas and examples.
 
-use super::Member;
+/// An additional member of a problem document.
+#[derive(Clone, Copy, Debug)]
+pub struct Member {
+    pub name: &'static str,
+    pub description: &'static str,
+    /// Example, as JSON.
+    pub example: &'static str,
+    /// Schema in the API document, as JSON.
+    pub schema: &'static str,
+}
 
 pub(super) const COUNT: &str = r#"{"type": "integer"}"#;
 pub(super) const TEXT: &str = r#"{"type": "string"}"#;
@@ -10,6 +19,7 @@ pub(super) const TOTALS_EXAMPLE: &str = r#"{"items": {"amount": 4590, "currency"
 pub(super) const PRICE: &str = r##"{"$ref": "#/components/schemas/OrderPrice"}"##;
 pub(super) const PRICE_EXAMPLE: &str = r#"{"market": "gb", "pricing_version": 7, "currency": "USD", "basis": "net", "rounding": "per_rate", "lines": [], "tax_summary": [], "discount_total": 0, "tax_source": {"kind": "rules", "version": 7}}"#;
 const ORDER_STATUS: &str = r##"{"$ref": "#/components/schemas/OrderStatus"}"##;
+pub(super) const ORDER_ID: &str = r##"{"$ref": "#/components/schemas/OrderId"}"##;
 pub(super) const PAYMENT_ID: &str = r##"{"$ref": "#/components/schemas/PaymentId"}"##;
 pub(super) const REFUND_ID: &str = r##"{"$ref": "#/components/schemas/RefundId"}"##;
 const ACTIONS: &str =
