@@ -19,6 +19,7 @@ use shared::{
 };
 
 use super::{
+    destination::{destination_address, possible_countries},
     pricing::{Destination, line_id},
     product::Product,
     quote::destination,
@@ -242,31 +243,30 @@ impl CartContent {
     /// products.
     pub fn rules(&self) -> Vec<(&MarketId, &CountryCode)> {
         let Some(market) = &self.market else { return Vec::new() };
-        let mut countries: Vec<&CountryCode> = match &self.shipping_address {
-            Some(address) => vec![&address.country],
-            None => {
-                let billing = self.billing_address.as_ref().map(|address| &address.country);
-                billing.into_iter().chain(&self.country).collect()
-            }
-        };
-        countries.dedup();
+        let (shipping, billing) = (self.shipping_address.as_ref(), self.billing_address.as_ref());
+        let mut countries = possible_countries(shipping, billing);
+        let chosen = self.country.as_ref().filter(|_| shipping.is_none());
+        if let Some(country) = chosen.filter(|country| !countries.contains(country)) {
+            countries.push(country);
+        }
         countries.into_iter().map(|country| (market, country)).collect()
     }
 
-    /// Where the goods are taxed: at the shipping address, and without one in the chosen country.
-    /// Goods that are not shipped are taxed at the billing address instead of the chosen country.
+    /// Where the goods are taxed: at the destination of an order of this cart, and without an address
+    /// in the chosen country.
     pub fn destination(&self, requires_shipping: bool) -> Option<Destination> {
         let of_country = || {
             let region = self.region.as_ref().map(ToString::to_string);
             Some(Destination { country: self.country.clone()?, region })
         };
-        let billing = self.billing_address.as_ref().filter(|_| !requires_shipping);
-        self.shipping_address.as_ref().or(billing).map(destination).or_else(of_country)
+        self.destination_address(requires_shipping).map(destination).or_else(of_country)
     }
 
-    /// Whether the buyer named the address that the goods are taxed at.
-    pub fn has_address(&self, requires_shipping: bool) -> bool {
-        self.shipping_address.is_some() || (!requires_shipping && self.billing_address.is_some())
+    /// The address that the goods are taxed at, if the buyer has named it.
+    pub fn destination_address(&self, requires_shipping: bool) -> Option<&Address> {
+        let (shipping, billing) = (self.shipping_address.as_ref(), self.billing_address.as_ref());
+        let found = destination_address(requires_shipping, shipping, billing);
+        found.ok().map(|(_, address)| address)
     }
 
     fn lines_by_product(&self) -> BTreeMap<ProductId, CartLine> {

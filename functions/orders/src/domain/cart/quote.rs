@@ -142,7 +142,7 @@ impl Cart {
                 Ok(Terms::Market(Purchase { pricing, destination, shipping_method, now }))
             }
         };
-        let has_address = self.content.has_address(requires_shipping);
+        let has_address = self.content.destination_address(requires_shipping).is_some();
         match &terms {
             Ok(Terms::Catalogue) if shipping_method.is_some() => {
                 refusals.push(CartRefusal::MarketRequired);
