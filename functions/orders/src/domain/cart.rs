@@ -287,3 +287,6 @@ impl QuantityLimits<'_> {
         product.and_then(|product| product.max_per_order).unwrap_or(self.max_per_order)
     }
 }
+
+#[cfg(test)]
+mod tests;
