@@ -7,6 +7,7 @@ mod example;
 mod free_orders;
 mod late_provider_events;
 mod provider_unavailable;
+mod sales;
 mod stopped_consumer;
 
 use std::{collections::BTreeMap, io::Write, time::Duration};
