@@ -181,7 +181,7 @@ async fn publish(
             records = batch.records.len(),
             duration_ms,
             error = failure.message,
-            "not all was sent: the stream calls again"
+            "messages not sent, the stream delivers the batch again"
         ),
     }
     result.map(|()| Value::Null)
