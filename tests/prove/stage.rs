@@ -19,15 +19,15 @@ use serde_json::{Value, json};
 use shared::clock::{Clock, Timestamp};
 use tests::{
     aws::{Aws, Called},
-    dynamodb::{Defect, Item, Kinds, text},
+    dynamodb::{Defect, Item, WriteRequest, text},
     events,
     provider::ProviderDefect,
     rng::Rng,
     shop::{PAY_WITHIN, Shop, clock, consumer_of, publisher_of},
 };
 
-/// The queues of orders, then those of deleted accounts.
-pub const QUEUES: [&str; 12] = [
+/// The queues of orders, then those of deleted accounts and of prices.
+pub const QUEUES: [&str; 15] = [
     "order-events",
     "reserve-stock",
     "release-stock",
@@ -40,9 +40,12 @@ pub const QUEUES: [&str; 12] = [
     "record-entry",
     "update-buyer",
     "forget-recipient",
+    "compile-market",
+    "replicate-pricing",
+    "product-changes",
 ];
-/// The tables of orders, then that of accounts. Their changes are published.
-pub const TABLES: [&str; 4] = ["orders", "stock", "payments", "users"];
+/// The tables of orders, then those of accounts and prices. Their changes are published.
+pub const TABLES: [&str; 6] = ["orders", "stock", "payments", "users", "pricing", "products"];
 /// The price of the product, in cents.
 pub const PRICE: i64 = 2999;
 /// The final state of an order whose charge request was lost, and which was cancelled before the
@@ -73,8 +76,8 @@ thread_local! {
     static DEFECT: RefCell<Option<Deviation>> = const { RefCell::new(None) };
     /// Whether the writes of shops are recorded.
     static IS_RECORDING: Cell<bool> = const { Cell::new(false) };
-    /// The last shop whose writes are recorded.
-    static RECORDED: RefCell<Option<Aws>> = const { RefCell::new(None) };
+    /// The last shop that has a defect, or whose writes are recorded, and its calls until then.
+    static OBSERVED: RefCell<Option<(Aws, usize)>> = const { RefCell::new(None) };
 }
 
 /// Gives every shop that is built from now on this defect, or none.
@@ -87,9 +90,19 @@ pub fn record(is_recording: bool) {
     IS_RECORDING.set(is_recording);
 }
 
-/// The kinds of writes of the last shop whose writes were recorded.
-pub fn recorded() -> Kinds {
-    RECORDED.take().map(|aws| aws.database().kinds()).unwrap_or_default()
+/// The writes of the last shop, each with the number of the call since the shop was built.
+pub fn recorded() -> Vec<WriteRequest> {
+    let Some((aws, before)) = OBSERVED.take() else { return Vec::new() };
+    let mut writes = aws.database().recorded_writes();
+    for write in &mut writes {
+        write.call -= before;
+    }
+    writes
+}
+
+/// The number of writes of the last shop that its defect has changed.
+pub fn effects() -> u64 {
+    OBSERVED.take().map_or(0, |(aws, _)| aws.database().effects())
 }
 
 /// An order that was placed.
@@ -142,8 +155,10 @@ impl Stage {
             aws.database().make(defect.clone());
         }
         if IS_RECORDING.get() {
-            aws.database().record_kinds();
-            RECORDED.set(Some(aws.clone()));
+            aws.database().record_writes();
+        }
+        if IS_RECORDING.get() || defect.is_some() {
+            OBSERVED.set(Some((aws.clone(), aws.requests())));
         }
         let positions = TABLES.map(|table| (table, aws.database().latest_change(&full(table))));
         let started = clock().now();

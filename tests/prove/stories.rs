@@ -5,6 +5,7 @@
 
 mod acts;
 mod paths;
+mod prices;
 
 use std::{future::Future, pin::Pin};
 
@@ -60,6 +61,7 @@ pub const STORIES: &[Story] = stories![
     "not paid", paths::not_paid, "cancelled";
     "expired while the charge is in flight", paths::expired, "cancelled";
     "cancelled before its stock is reserved", paths::cancelled_at_once, "cancelled";
+    "a second unpaid order is rejected", paths::too_many_unpaid, "cancelled";
     "cancelled while it waits for its payment", paths::cancelled_unpaid, "cancelled";
     "cancelled before its charge is requested", paths::cancelled_before_charge, "cancelled";
     "cancelled before its payment is opened", paths::cancelled_before_opening, "cancelled";
@@ -82,6 +84,7 @@ pub const STORIES: &[Story] = stories![
     "free, and cancelled before its stock is reserved", paths::free_cancelled_at_once, "cancelled";
     "nothing is shipped", paths::download, "delivered";
     "nothing is shipped, then cancelled", paths::download_cancelled, "cancelled, refunded";
+    "prices and the rules of a market change", prices::changed, "cancelled";
 ];
 
 impl Story {
