@@ -20,7 +20,7 @@ from ferrocart.api.payments import create_payment
 from ferrocart.api.users import login_user, register_user
 from ferrocart.client import AuthenticatedClient, Client
 from ferrocart.models import (
-    AddLine, Address, Cart, CartChange, CountryCode, CreateCart, CreatePayment, LoginUser, Order, OrderRequest, Payment, PaymentMethod,
+    AddLine, Address, Cart, CartChange, CountryCode, CreateCart, CreatePayment, LoginUser, Order, OrderOfCart, Payment, PaymentMethod,
     PaymentMethodType, Product, ProductPage, RegisterUser, SetLine, ShippingOptions, Tokens,
     Totals, User,
 )
@@ -113,7 +113,7 @@ def place_order(visitor: Visitor, cart: Cart) -> Order:
     """placeOrder: orders the cart as the buyer has seen it. The shop rejects it if the cart or its price has changed since."""
     if not isinstance(cart.totals, Totals):
         raise ValueError(f"the cart {cart.id} has no total: {cart.refusals}")
-    body = OrderRequest(cart_id=cart.id, cart_version=cart.version, expected_total=cart.totals.total)
+    body = OrderOfCart(cart_id=cart.id, cart_version=cart.version, expected_total=cart.totals.total)
     return call(Order, create_order.sync_detailed, client=signed_in(visitor), body=body, idempotency_key=f"order-{cart.id}")
 
 
