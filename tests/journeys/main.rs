@@ -6,6 +6,7 @@ mod after_checkout;
 mod example;
 mod free_orders;
 mod late_provider_events;
+mod one_price;
 mod provider_unavailable;
 mod sales;
 mod stopped_consumer;

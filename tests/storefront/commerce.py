@@ -20,9 +20,9 @@ from ferrocart.api.payments import create_payment
 from ferrocart.api.users import login_user, register_user
 from ferrocart.client import AuthenticatedClient, Client
 from ferrocart.models import (
-    Address, Cart, CartItem, ChangeCart, CountryCode, CreateCart, CreatePayment, LoginUser, Order, OrderRequest, Payment, PaymentMethod,
-    PaymentMethodType, Product, ProductPage, RegisterUser, ShippingOptions, Tokens, Totals,
-    User,
+    AddLine, Address, Cart, CartChange, CountryCode, CreateCart, CreatePayment, LoginUser, Order, OrderOfCart, Payment, PaymentMethod,
+    PaymentMethodType, Product, ProductPage, RegisterUser, SetLine, ShippingOptions, Tokens,
+    Totals, User,
 )
 from ferrocart.types import UNSET, Response, Unset
 
@@ -67,12 +67,12 @@ def get_cart(visitor: Visitor, cart_id: str) -> Cart:
 
 def add_to_cart(visitor: Visitor, cart_id: str, lines: dict[str, int]) -> Cart:
     """addToCart: adds quantities of products."""
-    return change(visitor, cart_id, ChangeCart(add=items(lines)))
+    return change(visitor, cart_id, CartChange(add=[AddLine(product_id=product, quantity=quantity) for product, quantity in lines.items()]))
 
 
 def update_cart(visitor: Visitor, cart_id: str, lines: dict[str, int]) -> Cart:
     """updateCart: sets the quantities of products."""
-    return change(visitor, cart_id, ChangeCart(set_=items(lines)))
+    return change(visitor, cart_id, CartChange(set_=[SetLine(product_id=product, quantity=quantity) for product, quantity in lines.items()]))
 
 
 def remove_from_cart(visitor: Visitor, cart_id: str, products: list[str]) -> Cart:
@@ -85,7 +85,7 @@ def remove_from_cart(visitor: Visitor, cart_id: str, products: list[str]) -> Car
 
 def set_addresses(visitor: Visitor, cart_id: str, email: str, shipping: Address, billing: Address | None = None) -> Cart:
     """setAddresses: where the goods are shipped to and taxed, and the address on the invoice if it is another one."""
-    return change(visitor, cart_id, ChangeCart(email=email, shipping_address=shipping, billing_address=billing))
+    return change(visitor, cart_id, CartChange(email=email, shipping_address=shipping, billing_address=billing))
 
 
 def list_shipping_options(visitor: Visitor, cart_id: str) -> ShippingOptions:
@@ -95,7 +95,7 @@ def list_shipping_options(visitor: Visitor, cart_id: str) -> ShippingOptions:
 
 def choose_shipping(visitor: Visitor, cart_id: str, method_id: str) -> Cart:
     """chooseShipping: the shipping is part of the total from now on."""
-    return change(visitor, cart_id, ChangeCart(shipping_method=method_id))
+    return change(visitor, cart_id, CartChange(shipping_method=method_id))
 
 
 def log_in(visitor: Visitor, url: str, email: str, password: str) -> tuple[Visitor, Cart | None]:
@@ -113,7 +113,7 @@ def place_order(visitor: Visitor, cart: Cart) -> Order:
     """placeOrder: orders the cart as the buyer has seen it. The shop rejects it if the cart or its price has changed since."""
     if not isinstance(cart.totals, Totals):
         raise ValueError(f"the cart {cart.id} has no total: {cart.refusals}")
-    body = OrderRequest(cart_id=cart.id, cart_version=cart.version, expected_total=cart.totals.total)
+    body = OrderOfCart(cart_id=cart.id, cart_version=cart.version, expected_total=cart.totals.total)
     return call(Order, create_order.sync_detailed, client=signed_in(visitor), body=body, idempotency_key=f"order-{cart.id}")
 
 
@@ -145,14 +145,10 @@ def register(visitor: Visitor, email: str, username: str, full_name: str, passwo
 # --- one request ---------------------------------------------------------------------------------------------------------
 
 
-def change(visitor: Visitor, cart_id: str, body: ChangeCart) -> Cart:
+def change(visitor: Visitor, cart_id: str, body: CartChange) -> Cart:
     """Changes the cart. The id of the change makes a repeated request change nothing."""
     body.mutation_id = str(uuid.uuid4())
     return call(Cart, change_cart.sync_detailed, cart_id, client=visitor.client, body=body, x_cart_token=visitor.cart_token)
-
-
-def items(lines: dict[str, int]) -> list[CartItem]:
-    return [CartItem(product_id=product, quantity=quantity) for product, quantity in lines.items()]
 
 
 def signed_in(visitor: Visitor) -> AuthenticatedClient:
