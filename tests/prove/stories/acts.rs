@@ -10,7 +10,7 @@ use tests::{
     events::Http,
 };
 
-use crate::stage::{Order, Stage};
+use crate::stage::Stage;
 
 /// How often a client sends a request before it is a violation.
 const MOST_ATTEMPTS: usize = 20;
@@ -45,7 +45,7 @@ impl Stage {
         let called = self.insist("create-order", events::order("order", &body)).await;
         self.ensure(called.status() == 201, || format!("create-order: {:?}", called.answer));
         let id = called.json()["id"].as_str().unwrap_or_default().to_owned();
-        self.orders.push(Order { id, buyer: events::USER.to_owned() });
+        self.placed(id, events::USER.to_owned());
     }
 
     /// A buyer whose e-mail address is not verified sends an order without a card.

@@ -18,6 +18,11 @@ async fn placed(stage: &mut Stage, token: Option<&str>) {
 pub(super) async fn delivered(stage: &mut Stage) {
     stage.place(2, Some("tok_ok")).await;
     stage.drain().await;
+    delivered_from_here(stage).await;
+}
+
+/// The order is shipped and delivered.
+pub(super) async fn delivered_from_here(stage: &mut Stage) {
     stage.ship().await;
     stage.drain().await;
     stage.step("deliver-order", events::ADMIN, None).await;
@@ -271,10 +276,7 @@ pub(super) async fn account_deleted(stage: &mut Stage) {
     stage.keep_addresses().await;
     stage.delete_account().await;
     stage.drain().await;
-    stage.ship().await;
-    stage.drain().await;
-    stage.step("deliver-order", events::ADMIN, None).await;
-    stage.drain().await;
+    delivered_from_here(stage).await;
 }
 
 /// The messages of the ledger arrive again after their entries are posted.
@@ -315,10 +317,7 @@ pub(super) async fn free(stage: &mut Stage) {
     stage.reprice(0);
     placed(stage, Some("tok_ok")).await;
     stage.pay("tok_ok").await;
-    stage.ship().await;
-    stage.drain().await;
-    stage.step("deliver-order", events::ADMIN, None).await;
-    stage.drain().await;
+    delivered_from_here(stage).await;
 }
 
 /// Nothing is shipped: the order is delivered once its stock is committed.

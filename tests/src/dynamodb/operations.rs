@@ -368,7 +368,7 @@ impl State {
 }
 
 /// Whether a write that sets the version of an item does not increase it: the write is based on an
-/// earlier version, and the later one is lost.
+/// earlier version, and the later one is lost. Each run of a resync writes the same version once.
 fn is_lost_update(
     kind: Kind,
     request: &Write,
@@ -381,7 +381,8 @@ fn is_lost_update(
         Kind::Delete | Kind::Check => false,
     };
     let version = |item: Option<&Arc<Item>>| {
-        item.filter(|item| item.contains_key("version")).map(|item| number(item, "version"))
+        let versioned = item.filter(|item| item.contains_key("version"));
+        versioned.map(|item| (number(item, "version"), number(item, "resync_run")))
     };
     match (version(existing), version(item)) {
         (Some(before), Some(after)) => sets_version && after <= before,
