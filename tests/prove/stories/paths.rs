@@ -4,7 +4,7 @@ use serde_json::json;
 use tests::{bank, events, provider::Network, shop::PAY_WITHIN};
 
 use super::IN_STOCK;
-use crate::stage::{Order, Stage};
+use crate::stage::Stage;
 
 /// A customer has ten minutes for 3-D Secure.
 const THREE_D_SECURE_SECONDS: u64 = 600;
@@ -304,7 +304,7 @@ pub(super) async fn too_many_unpaid(stage: &mut Stage) {
     let called = stage.place_unverified("order").await;
     stage.ensure(called.status() == 201, || format!("create-order: {:?}", called.answer));
     let id = called.json()["id"].as_str().unwrap_or_default().to_owned();
-    stage.orders.push(Order { id, buyer: events::USER.to_owned() });
+    stage.placed(id, events::USER.to_owned());
     let called = stage.place_unverified("another").await;
     stage.ensure(called.status() == 409, || format!("create-order: {:?}", called.answer));
     stage.drain().await;

@@ -6,7 +6,7 @@ use orders::domain::{
     pricing::{Destination, Price, Pricing},
     quote::{Purchase, RequestedLine, Terms, quote},
 };
-use shared::{address::CountryCode, ids::ProductId};
+use shared::address::CountryCode;
 
 use super::{update_order::change, *};
 

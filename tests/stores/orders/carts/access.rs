@@ -111,11 +111,8 @@ async fn ordered_cart_is_410_for_its_owner_and_404_for_others() {
     let now = fixture.clock.now();
     let outdated = orders::domain::cart::Cart { version: 1, ..cart.clone() };
     for (cart, is_written) in [(&outdated, false), (&cart, true), (&cart, false)] {
-        let written = fixture
-            .aws
-            .table("order-carts")
-            .transact(vec![store.ordered_write(cart, order_id, now)]);
-        let written = written.await.unwrap();
+        let writes = vec![store.ordered_write(cart, order_id, now)];
+        let written = fixture.aws.table("order-carts").transact(writes).await.unwrap();
         assert_eq!(written == shared::table::TransactionOutcome::Written, is_written);
     }
     assert_eq!(fixture.statuses(&own.id, &own).await, [410; 3]);

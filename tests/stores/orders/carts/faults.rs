@@ -1,12 +1,12 @@
 //! Lost responses, throttling and conflicts at every call of the operations of carts.
 
-use tests::faults::whatever_happens_to_any_call;
+use tests::faults::for_each_fault_at_each_call;
 
 use super::*;
 
 #[tokio::test]
 async fn change_with_a_mutation_id_applies_once_under_any_fault() {
-    whatever_happens_to_any_call(async |InjectedFault { call, fault }| {
+    for_each_fault_at_each_call(async |InjectedFault { call, fault }| {
         let fixture = OrdersFixture::new().await;
         let guest = fixture.guest_cart(&json!({})).await;
         let mut change = add(SPOON, 1);
@@ -24,7 +24,7 @@ async fn change_with_a_mutation_id_applies_once_under_any_fault() {
 
 #[tokio::test]
 async fn merge_happens_once_under_any_fault() {
-    whatever_happens_to_any_call(async |InjectedFault { call, fault }| {
+    for_each_fault_at_each_call(async |InjectedFault { call, fault }| {
         let fixture = OrdersFixture::new().await;
         let (own, guest) = (fixture.own_cart(USER).await, fixture.guest_cart(&json!({})).await);
         fixture.changed_cart(&own, &add(SPOON, 1)).await;
@@ -44,7 +44,7 @@ async fn merge_happens_once_under_any_fault() {
 
 #[tokio::test]
 async fn user_gets_one_cart_under_any_fault() {
-    whatever_happens_to_any_call(async |InjectedFault { call, fault }| {
+    for_each_fault_at_each_call(async |InjectedFault { call, fault }| {
         let fixture = OrdersFixture::new().await;
         let order = fixture.placed("k").await;
         fixture.own_cart(USER).await;
@@ -65,7 +65,7 @@ async fn user_gets_one_cart_under_any_fault() {
 
 #[tokio::test]
 async fn guest_gets_a_cart_or_503_under_any_fault() {
-    whatever_happens_to_any_call(async |InjectedFault { call, fault }| {
+    for_each_fault_at_each_call(async |InjectedFault { call, fault }| {
         let fixture = OrdersFixture::with_market().await;
         let create = json!({ "market": "gb", "country": "GB" });
         fixture.aws.fail(call, fault);
@@ -105,7 +105,7 @@ async fn sdk_retry_after_a_lost_response_succeeds() {
 
 #[tokio::test]
 async fn deletion_of_the_user_deletes_the_cart_under_any_fault() {
-    whatever_happens_to_any_call(async |InjectedFault { call, fault }| {
+    for_each_fault_at_each_call(async |InjectedFault { call, fault }| {
         let fixture = OrdersFixture::new().await;
         fixture.own_cart(USER).await;
         let deleted =
