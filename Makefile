@@ -48,20 +48,21 @@ INTEGRATION := cargo test --workspace --test integration
 
 test: setup build ## Runs all tests, against a stack of their own with IAM enforced. With Chromium also those of the pages.
 	@$(STACK) setup-browser
+	@$(STACK) setup-storefront
 	@localstack/.venv/bin/python -m unittest discover --quiet --start-directory tests/deployment
 	@localstack/.venv/bin/python tests/deployment/emulator.py
 	@echo "Building the tests; the first time takes a few minutes." >&2
 	@$(TESTS) --no-run
 	@$(INTEGRATION) --no-run
 	@python3 localstack/localstripe.py \
-		$(STACK) run --auth --parameter RetrySeconds=2 -- sh -c "$(TESTS) && RUST_TEST_THREADS=100 $(INTEGRATION) && $(STACK) seed --name test && python3 localstack/samples.py --all --name test && python3 localstack/smoke.py --url \"\$$API_URL\" && localstack/.venv-browser/bin/python tests/pages/browser.py \"\$$API_URL\" && localstack/.venv/bin/python tests/traces.py --name test && localstack/.venv/bin/python tests/release_checks.py && localstack/.venv/bin/python tests/leaks.py"
+		$(STACK) run --auth --parameter RetrySeconds=2 -- sh -c "$(TESTS) && RUST_TEST_THREADS=100 $(INTEGRATION) && $(STACK) seed --name test && python3 localstack/samples.py --all --name test && python3 localstack/smoke.py --url \"\$$API_URL\" && localstack/.venv-browser/bin/python tests/pages/browser.py \"\$$API_URL\" && localstack/.venv-storefront/bin/python tests/storefront/run.py \"\$$API_URL\" && localstack/.venv/bin/python tests/traces.py --name test && localstack/.venv/bin/python tests/release_checks.py && localstack/.venv/bin/python tests/leaks.py"
 
 # FULL=1 plays other seeds every night: the same ones would find nothing new.
 FIRST = $(if $(FULL),$(shell date -u +%Y%m%d)000000)
 
 prove: ## Proves the promises in 6.5 minutes on two cores, and prints a table. FULL=1 takes a night; PROMISE=simulation chooses one, CASE=17 repeats one of its cases, SECONDS=300 ends each random one.
 	@echo "Building the promises; the first time takes a few minutes." >&2
-	@SCALE=$(if $(FULL),full,short) PROMISE=$(PROMISE) CASE=$(CASE) CASES=$(CASES) FIRST=$(FIRST) SECONDS=$(SECONDS) \
+	@SCALE=$(if $(FULL),full,short) PROMISE=$(PROMISE) CASE=$(CASE) KIND="$(KIND)" CASES=$(CASES) FIRST=$(FIRST) SECONDS=$(SECONDS) \
 		cargo test --quiet --workspace --profile simulation --test prove
 
 fuzz: ## Fuzzes every parser of outside input for a minute. MINUTES=, TARGET=bodies, INPUT= repeats one input, KEEP=1 keeps what earlier runs found.

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Runs demo orders through the public API: delivered, declined, cancelled, charged after a timeout, refunded, never charged
-because the provider was unreachable, and priced by the rules of a market.
+because the provider was unreachable, priced by the rules of a market, placed from a cart, free, and placed from a guest's cart.
 
     demo.py URL [--admin EMAIL PASSWORD]
 
@@ -50,15 +50,32 @@ class Demo:
         self.products = {each["sku"]: each for each in self.public.items("/products?limit=100") if each["category"] != "demo"}
 
     def product(self, number):
-        """Returns a product and its stock levels. Restocks a product that earlier runs have nearly sold out."""
+        """Returns a product and its stock levels."""
         if not self.products:
             raise UnexpectedResult("the catalogue is empty: run make up, or python3 localstack/stack.py seed")
-        each = sorted(self.products.values(), key=lambda product: product["sku"])[number % len(self.products)]
-        if self.stock(each).get("available", 0) < 5:
-            self.admin.call("POST", f"/inventory/{each['id']}/adjustments", {"delta": 10, "reason": "demo"}, key=str(uuid.uuid4()))
+        each = self.in_stock(sorted(self.products.values(), key=lambda product: product["sku"])[number % len(self.products)])
         stock_before = self.stock(each)
         print(f"  stock before: {levels(stock_before)}")
         return each, stock_before
+
+    def sample_product(self, sku):
+        """Returns a product of the sample data."""
+        if sku not in self.products:
+            raise UnexpectedResult(f"the product {sku} of the sample data is missing: run python3 localstack/stack.py seed")
+        return self.in_stock(self.products[sku])
+
+    def in_stock(self, product):
+        """Restocks a product that earlier runs have nearly sold out."""
+        if self.stock(product).get("available", 0) < 5:
+            self.admin.call("POST", f"/inventory/{product['id']}/adjustments", {"delta": 10, "reason": "demo"}, key=str(uuid.uuid4()))
+        return product
+
+    def has_market(self):
+        """Whether the shop has the market of the sample data; it is also in a shop that was seeded once."""
+        found = self.admin.call("GET", f"/markets/{MARKET}", expect=(200, 404)).status == 200
+        if not found:
+            print(f"  this shop has no market `{MARKET}`: python3 localstack/stack.py seed creates it")
+        return found
 
     def sold_out(self):
         """Creates a product without stock."""
@@ -82,6 +99,14 @@ class Demo:
                 raise UnexpectedResult(f"expected {left} fewer pieces than before ({levels(before)}), found {levels(stock)}")
             time.sleep(0.2)
 
+    def digital_product(self):
+        """Creates a product that is not shipped, with one piece in stock."""
+        product = {"name": f"Brewing course {self.run}", "category": "demo", "sku": f"DEMO-COURSE-{self.run}".upper(), "requires_shipping": False,
+                   "price": {"amount": 4900, "currency": "USD"}, "prices": [{"amount": 4500, "currency": "EUR"}]}
+        created = self.admin.call("POST", "/products", product, key=f"demo-course-{self.run}").body
+        self.admin.call("POST", f"/inventory/{created['id']}/adjustments", {"delta": 1, "reason": "demo"}, key=f"demo-course-{self.run}")
+        return created
+
     def order(self, product, quantity, **more):
         """Places an order and prints its total."""
         body = {"items": [{"product_id": product["id"], "quantity": quantity}], **more}
@@ -89,6 +114,30 @@ class Demo:
         self.products_ordered.add(product["id"])
         print(f"  ordered {quantity} x {product['name']} for {money(answer.body.get('totals', {}).get('total'))}: {answer.body['id']}")
         return answer.body
+
+    def cart(self, **settings):
+        """Creates the cart of the customer."""
+        created = self.customer.call("POST", "/carts", settings, expect=(201,)).body
+        print(f"  POST /carts: 201 {created['id']}")
+        return created
+
+    def change(self, cart, caller=None, **change):
+        """Changes a cart, by default that of the customer, and returns it."""
+        return purchase.change_cart(caller or self.customer, cart, change, TIMEOUT_SECONDS)
+
+    def order_cart(self, cart, **more):
+        """Orders the cart of the customer, prints the total, and checks that the cart is ordered."""
+        order = purchase.place(self.customer, purchase.order_of(cart, **more), TIMEOUT_SECONDS).body
+        self.products_ordered |= {line["product_id"] for line in cart["lines"]}
+        goods = ", ".join(f"{line['quantity']} x {line['name']}" for line in cart["lines"])
+        print(f"  ordered {goods} for {money(order['totals']['total'])}: {order['id']}")
+        if order["totals"] != cart["totals"]:
+            raise UnexpectedResult(f"the cart costs {cart['totals']}, and the order {order['totals']}")
+        answer = self.customer.call("GET", f"/carts/{cart['id']}", expect=(410,))
+        print(f"  GET /carts/{{id}}: 410 {answer.code}, order {answer.body['number']}")
+        if answer.body["order_id"] != order["id"]:
+            raise UnexpectedResult(f"the cart should name the order {order['id']}, but answers {answer}")
+        return order
 
     def preview(self, body):
         """Returns the price of goods. Repeats the request while orders has not yet received the rules or the product."""
@@ -309,30 +358,107 @@ def refunded_in_parts(demo):
 
 
 def ordered_in_market(demo):
-    """Needs the market of the sample data; it is also in a shop that was seeded once."""
-    if demo.admin.call("GET", f"/markets/{MARKET}", expect=(200, 404)).status == 404:
-        print(f"  this shop has no market `{MARKET}`: python3 localstack/stack.py seed creates it")
+    if not demo.has_market():
         return
-    products = [each for each in demo.products.values() if each["sku"] == "KET-0100"]
-    if not products:
-        raise UnexpectedResult("the product KET-0100 of the sample data is missing: run python3 localstack/stack.py seed")
-    lines = [{"product_id": products[0]["id"], "quantity": 2}]
+    product = demo.sample_product("KET-0100")
+    lines = [{"product_id": product["id"], "quantity": 2}]
     preview = demo.preview({"market": MARKET, "lines": lines, "country": "DE"})
     cheapest = preview["shipping_options"][0]
     preview = demo.preview({"market": MARKET, "lines": lines, "country": "DE", "shipping_method": cheapest["method_id"]})
     total = preview["totals"]["total"]
     order = demo.order(
-        products[0], 2, market=MARKET, shipping_method=cheapest["method_id"], expected_total=total,
+        product, 2, market=MARKET, shipping_method=cheapest["method_id"], expected_total=total,
         payment_method=card("tok_ok"), shipping_address=GERMAN_ADDRESS,
     )
     print_price(order)
     if order["totals"] != preview["totals"]:
         raise UnexpectedResult(f"the preview was {preview['totals']}, and the order is {order['totals']}")
     demo.follow(order, confirmed)
-    charged = demo.payment(order)["amount"]
+    charged_once(demo, order)
+    demo.mails(order, 1)
+
+
+def ordered_from_cart(demo):
+    """A cart has a promotion, and its buyer chooses the shipping method."""
+    if not demo.has_market():
+        return
+    cart = demo.cart(market=MARKET, country="DE")
+    kettle, beans = demo.sample_product("KET-0100"), demo.sample_product("BNS-0250")
+    cart = demo.change(cart, add=[{"product_id": kettle["id"], "quantity": 1}, {"product_id": beans["id"], "quantity": 2}])
+    cart = demo.change(cart, set=[{"product_id": beans["id"], "quantity": 3}], shipping_address=GERMAN_ADDRESS)
+    for line in cart["lines"]:
+        print(f"    {line['quantity']} x {line['name']} at {money(line['unit_price'])}")
+    options = demo.customer.call("GET", f"/carts/{cart['id']}/shipping-options").body["shipping_options"]
+    for option in options:
+        print(f"    can be shipped by {option['name']} for {money({'amount': option['gross'], 'currency': cart['price']['currency']})}")
+    cart = demo.change(cart, shipping_method=options[-1]["method_id"])
+    discounts = {discount["name"] for line in cart["price"]["lines"] for discount in line["discounts"]}
+    if not discounts or not cart["totals"]["shipping"]["amount"]:
+        raise UnexpectedResult(f"the cart should have a promotion and shipping, but costs {cart['totals']} with {discounts or 'no promotion'}")
+    print(f"    promotions: {', '.join(sorted(discounts))}")
+    order = demo.order_cart(cart, payment_method=card("tok_ok"))
+    print_price(order)
+    demo.follow(order, confirmed)
+    charged_once(demo, order)
+    demo.mails(order, 1)
+
+
+def free_order(demo):
+    """A promotion of 100 % makes the total 0. It is deleted at the end, so the shop sells at its prices again."""
+    if not demo.has_market():
+        return
+    product = demo.digital_product()
+    promotion = {"name": f"Free course {demo.run}", "markets": [MARKET], "target": "line", "percent_bp": 10000, "products": [product["id"]]}
+    promotion = demo.admin.call("POST", "/promotions", promotion, key=f"demo-free-{demo.run}").body
+    print(f"  POST /promotions: 100 % of {product['name']}")
+    try:
+        cart = demo.change(demo.cart(market=MARKET, country="DE"), add=[{"product_id": product["id"], "quantity": 1}], billing_address=GERMAN_ADDRESS)
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while cart["totals"]["total"]["amount"]:
+            if time.monotonic() > deadline:
+                raise UnexpectedResult(f"the cart should be free, but costs {cart['totals']}")
+            time.sleep(0.2)
+            cart = demo.customer.call("GET", f"/carts/{cart['id']}").body
+        order = demo.order_cart(cart)
+        demo.follow(order, confirmed)
+        body = {"order_id": order["id"], "payment_method": card("tok_ok")}
+        answer = demo.customer.call("POST", "/payments", body, key=str(uuid.uuid4()), expect=(404,))
+        print(f"  POST /payments: 404 {answer.code}, because the order has no payment")
+        demo.mails(order, 1)
+    finally:
+        path = f"/promotions/{promotion['id']}"
+        demo.admin.call("DELETE", path, if_match=demo.admin.call("GET", path).headers["ETag"])
+        print("  DELETE /promotions/{id}: the course has its price again")
+
+
+def guest_cart_merged(demo):
+    """A guest fills a cart, logs in, and orders it with what their own cart already had."""
+    first, before = demo.product(7)
+    second, _ = demo.product(8)
+    created = demo.public.call("POST", "/carts", {}, expect=(201,)).body
+    guest = demo.public.with_cart(created["cart_token"])
+    demo.change(created, guest, add=[{"product_id": first["id"], "quantity": 2}])
+    print(f"  a guest put 2 x {first['name']} into {created['id']}")
+    mine = demo.change(demo.cart(), add=[{"product_id": first["id"], "quantity": 1}, {"product_id": second["id"], "quantity": 1}])
+    merge = lambda: demo.customer.with_cart(created["cart_token"]).call("POST", f"/carts/{mine['id']}/merge").body
+    cart = merge()
+    quantities = {line["product_id"]: line["quantity"] for line in cart["lines"]}
+    print("  POST /carts/{id}/merge: " + ", ".join(f"{line['quantity']} x {line['name']}" for line in cart["lines"]))
+    if quantities != {first["id"]: 3, second["id"]: 1} or merge()["version"] != cart["version"]:
+        raise UnexpectedResult(f"the carts should be merged once, but the cart has {quantities}")
+    gone = guest.call("GET", f"/carts/{created['id']}", expect=(404,))
+    print(f"  GET /carts/{{id}} by the guest: 404 {gone.code}, because the cart is merged")
+    order = demo.order_cart(cart, payment_method=card("tok_ok"))
+    demo.follow(order, confirmed)
+    demo.stock_after(first, before, left=3)
+    demo.mails(order, 1)
+
+
+def charged_once(demo, order):
+    """Checks that the buyer paid what the order costs."""
+    charged, total = demo.payment(order)["amount"], order["totals"]["total"]
     if charged != total:
         raise UnexpectedResult(f"the order costs {money(total)}, and {money(charged)} were charged")
-    demo.mails(order, 1)
 
 
 def print_price(order):
@@ -382,6 +508,9 @@ SCENARIOS = (
     ("the provider is unreachable and the buyer cancels", cancelled_while_provider_unreachable),
     ("a payment is refunded in two parts", refunded_in_parts),
     ("an order in a market has a discount, shipping and tax", ordered_in_market),
+    ("a cart with a promotion and shipping is ordered", ordered_from_cart),
+    ("an order of total 0 needs no payment", free_order),
+    ("a guest's cart is merged at login and ordered", guest_cart_merged),
 )
 
 

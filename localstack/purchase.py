@@ -13,6 +13,24 @@ class UnexpectedResult(Exception):
     """The shop is in an unexpected state."""
 
 
+def change_cart(caller, cart, change, timeout):
+    """Changes a cart, and returns it. Repeats the request while orders has not yet received a new product."""
+    path, body = f"/carts/{cart['id']}/changes", change | {"mutation_id": str(uuid.uuid4())}
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = caller.call("POST", path, body, expect=(200, 422))
+        if answer.status == 200:
+            return answer.body
+        if answer.code != "unknown_product" or time.monotonic() > deadline:
+            raise ApiError(f"POST /carts/{{id}}/changes answered {answer}")
+        time.sleep(0.2)
+
+
+def order_of(cart, **more):
+    """Returns the request that orders a cart as its buyer has seen it."""
+    return {"cart_id": cart["id"], "cart_version": cart["version"], "expected_total": cart["totals"]["total"], **more}
+
+
 def place(buyer, body, timeout):
     """Places an order. Repeats the request while orders has not yet received a new product."""
     deadline = time.monotonic() + timeout

@@ -96,6 +96,11 @@ def setup_browser(_args=None):
     install([wanted] if stamp(wanted[0]) != digest(wanted[1]) else [])
 
 
+def setup_storefront(_args=None):
+    """Installs what generates the client of a storefront and checks its types."""
+    install_once(HERE / ".venv-storefront", "requirements-storefront.txt", "the tools of the storefront")
+
+
 def install(wanted):
     if not wanted:
         return
@@ -803,7 +808,11 @@ def run(args):
         start(args)
         deploy(args)
         stack = Stack(args.name)
-        environment = stack.environment() | {"API_URL": stack.state["url"], "FERROCART_STACK": STACK}
+        environment = stack.environment() | {
+            "API_URL": stack.state["url"], "FERROCART_STACK": STACK,
+            # Tests append each cart token that they receive; tests/leaks.py searches for them in the records and logs.
+            "CART_TOKENS": str(stack.folder / "cart-tokens"),
+        }
         say("running " + " ".join(args.command))
         return subprocess.run(args.command, cwd=ROOT, env=environment).returncode
     except KeyboardInterrupt:
@@ -840,6 +849,7 @@ def main():
     command(setup)
     command(setup_release, name="setup-release")
     command(setup_browser, name="setup-browser")
+    command(setup_storefront, name="setup-storefront")
     command(setup_checkov, name="setup-checkov")
     command(check, port, https)
     command(start, port, https, auth)

@@ -4,7 +4,8 @@
     leaks.py        run by `make test` after the tests, with the variables that `stack.py run` sets
 
 It searches for secrets of the tests, of the shop and of Secrets Manager: passwords, access tokens, refresh tokens, device tokens,
-one-time tokens, card numbers, and the keys of servers and webhooks. A one-time token is allowed only in the mail with its link.
+one-time tokens, cart tokens, card numbers, and the keys of servers and webhooks. A one-time token is allowed only in the mail with its
+link. The secret part of a cart token has no form of its own: the tests append each token that they receive to the file CART_TOKENS.
 """
 
 import json
@@ -12,6 +13,7 @@ import os
 import re
 import sys
 import urllib.request
+from pathlib import Path
 
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[78][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 ONE_TIME_TOKEN = re.compile(rf"usr_{UUID}\.[\w-]{{43}}")
@@ -21,6 +23,7 @@ SECRETS = {
     "a refresh token": re.compile(rf"ses_{UUID}\.\d+\.[\w-]{{43,}}"),
     "a device token": re.compile(rf"dev_{UUID}\.\d+\.[\w-]{{43}}"),
     "a one-time token": ONE_TIME_TOKEN,
+    "a cart token": re.compile(rf"crt_{UUID}\.[\w-]{{43}}"),
     "a password's hash": re.compile(r"\$argon2id\$|\$2[aby]\$\d\d\$"),
     "a card number": re.compile(r"\b4242[ -]?4242[ -]?4242[ -]?4242\b"),
 }
@@ -38,6 +41,16 @@ def kept():
                 for value in re.findall(r'"((?:[^"\\]|\\.)*)"', text) if text.startswith("{") else [json.dumps(text)[1:-1], text]:
                     if len(value) >= 40 and not re.fullmatch(f"key_{UUID}", value):
                         yield value
+
+
+def of_carts():
+    """Returns the secrets of all carts that the tests have created."""
+    file = Path(os.environ["CART_TOKENS"])
+    return {token.rpartition(".")[2] for token in file.read_text().split()} if file.exists() else set()
+
+
+def any_of(secrets):
+    return re.compile("|".join(map(re.escape, sorted(secrets))))
 
 
 def places():
@@ -71,18 +84,21 @@ def places():
 
 def main():
     looked, found = {}, []
-    secrets = set(kept())
-    patterns = SECRETS | {"a key of the shop": re.compile("|".join(map(re.escape, sorted(secrets))))} if secrets else SECRETS
+    keys, carts = set(kept()), of_carts()
+    known = {"a key of the shop": keys, "the secret of a cart": carts}
+    patterns = SECRETS | {name: any_of(secrets) for name, secrets in known.items() if secrets}
     for place, text, allowed in places():
         looked[place] = looked.get(place, 0) + 1
         found += [(place, name) for name, pattern in patterns.items() if name not in allowed and pattern.search(text)]
     groups = sum(place.startswith("/aws/") for place in looked)
     lines = sum(count for place, count in looked.items() if place.startswith("/aws/"))
-    print(f"searched for {len(patterns)} kinds of secrets in {lines} lines of {groups} logs, and {sum(looked.values()) - lines} items, "
-          f"messages and mails: {len(found)} found")
+    print(f"searched for {len(patterns)} kinds of secrets, among them those of {len(carts)} carts, in {lines} lines of {groups} logs, and "
+          f"{sum(looked.values()) - lines} items, messages and mails: {len(found)} found")
     for place, name in sorted(set(found)):
         print(f"  {name} in {place}", file=sys.stderr)
-    if not secrets:
+    if not carts:
+        sys.exit("There are no cart tokens to search for: did the tests run against this stack?")
+    if not keys:
         sys.exit("There are no keys in Secrets Manager: is the stack deployed?")
     if not lines or not looked.get("mails"):
         sys.exit("There are no logs or no mails to search: did the tests run against this stack?")

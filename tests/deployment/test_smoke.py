@@ -23,10 +23,11 @@ class Shop:
 
     def __init__(self):
         self.users, self.products, self.order, self.stock = {ADMIN[0]: "admin"}, {}, None, 0
-        self.payment, self.broken, self.traces, self.provider = None, {}, set(), "simulated"
+        self.cart, self.payment, self.broken, self.traces, self.provider = None, None, {}, set(), "simulated"
+        self.markets, self.tax_rates, self.market, self.address, self.refusals = [], [], None, None, []
 
     def answer(self, method, path, body, caller):
-        route = f"{method} {re.sub(r'/(ord|prd|pay)_[0-9]+', '/{id}', path.split('?')[0])}"
+        route = f"{method} {re.sub(r'/((crt|ord|prd|pay)_[0-9]+|shop-[a-z]+)', '/{id}', path.split('?')[0])}"
         if route in self.broken:
             return self.broken[route]
         step = getattr(self, "_".join(re.sub(r"[^a-z]", " ", route.lower()).split()), None)
@@ -69,7 +70,26 @@ class Shop:
     def get_inventory_id(self, *_):
         return 200, {"available": self.stock, "held": 0}
 
+    def get_markets(self, *_):
+        return 200, {"items": self.markets, "next_cursor": None}
+
+    def get_markets_id_tax_rates(self, *_):
+        return 200, {"items": self.tax_rates, "next_cursor": None}
+
+    def post_carts(self, body, _):
+        self.market = body.get("market")
+        self.cart = {"id": "crt_1", "version": 1}
+        return 201, self.cart
+
+    def post_carts_id_changes(self, body, _):
+        self.address = body.get("billing_address")
+        prices = [self.products[line["product_id"]]["price"] for line in body["add"]]
+        self.cart = {"id": "crt_1", "version": 2, "totals": {"total": prices[0]}, "refusals": self.refusals}
+        return 200, self.cart
+
     def post_orders(self, body, _):
+        if (body["cart_id"], body["cart_version"], body["expected_total"]) != ("crt_1", 2, self.cart["totals"]["total"]):
+            return 409, {"code": "cart_changed"}
         self.order = {"id": "ord_1", "status": "pending", "payment_status": "unpaid", "payable": True, "buyer": {}, "reason": None,
                       "totals": {"total": body["expected_total"]}}
         return 201, self.order
@@ -144,7 +164,7 @@ class SmokeTest(unittest.TestCase):
         return status, out.getvalue(), err.getvalue()
 
     def failure(self, *given):
-        """Runs the smoke test. Returns its failure without the trace, and the records that remain."""
+        """Runs it, and returns the failure without the trace, and what is left behind."""
         status, _out, err = self.run_with(*given)
         self.assertEqual(status, 1, err)
         failure, *left = err.splitlines()
@@ -160,9 +180,9 @@ class SmokeTest(unittest.TestCase):
         status, out, err = self.run_with()
         self.assertEqual((status, err), (0, ""))
         lines = out.splitlines()
-        names = [re.fullmatch(r" *(\d+)/14  (.{14}) +\d+\.\d\d s  .+", line).groups() for line in lines[:-1]]
+        names = [re.fullmatch(r" *(\d+)/15  (.{14}) +\d+\.\d\d s  .+", line).groups() for line in lines[:-1]]
         self.assertEqual([(int(number), name.strip()) for number, name in names], list(enumerate(
-            ("admin", "health", "register", "log in", "product", "order", "payable", "pay", "confirmed", "notification", "refund", "cancel",
+            ("admin", "health", "register", "log in", "product", "cart", "order", "payable", "pay", "confirmed", "notification", "refund", "cancel",
              "archive", "delete account"), 1)))
         self.assertRegex(lines[-1], r"^All steps passed in \d+\.\d s\. Trace [0-9a-f]{32}\.$")
         self.assertEqual(self.left_behind(), (set(), 0))
@@ -191,7 +211,7 @@ class SmokeTest(unittest.TestCase):
     def test_an_unexpected_answer_names_step_and_request_and_is_cleaned_up(self):
         self.shop.broken["POST /orders"] = (409, {"code": "too_many_open_orders", "request_id": "req-1"})
         failure, left = self.failure()
-        self.assertEqual(failure, ("step 6 of 14 (order)",
+        self.assertEqual(failure, ("step 7 of 15 (order)",
                                    'POST /orders answered 409 {"code": "too_many_open_orders", "request_id": "req-1"}',
                                    "POST /orders answered 409, request id req-1"))
         self.assertEqual((left, self.left_behind()), ([], (set(), 0)))
@@ -199,45 +219,78 @@ class SmokeTest(unittest.TestCase):
     def test_a_state_that_is_not_reached_in_time_is_named(self):
         self.shop.post_payments = lambda *_: (202, {"status": "processing"})
         failure, left = self.failure()
-        self.assertEqual(failure, ("step 9 of 14 (confirmed)",
+        self.assertEqual(failure, ("step 10 of 15 (confirmed)",
                                    "order ord_1 should be confirmed within 0 s, but has status pending, payment_status unpaid",
                                    "GET /orders/ord_1 answered 200, request id req-1"))
         self.assertEqual((left, self.left_behind()), ([], (set(), 0)))
 
     def test_a_declined_card_says_what_to_do(self):
         (step, reason, _), _ = self.failure("--token", "tok_declined")
-        self.assertEqual((step, reason), ("step 8 of 14 (pay)", "the payment with tok_declined should succeed, but failed (payment_declined);"
+        self.assertEqual((step, reason), ("step 9 of 15 (pay)", "the payment with tok_declined should succeed, but failed (payment_declined);"
                                           " a live Stripe key rejects test cards: then run it with PAY=no"))
+
+    def test_a_shop_with_markets_sells_in_the_first_one_that_taxes_a_destination(self):
+        def rate(country, region=None, tax_class="standard", valid_from="2021-01-01T00:00:00.000Z"):
+            return {"country": country, "region": region, "tax_class": tax_class, "valid_from": valid_from}
+
+        self.shop.markets = [{"id": "shop-ch", "currency": "CHF", "minimum_charge": 60, "countries": ["CH"]}]
+        for rates, expected in (
+            ([], None), ([rate("LI")], None), ([rate("CH", tax_class="books")], None), ([rate("CH", valid_from="2999-01-01T00:00:00.000Z")], None),
+            ([rate("CH")], {"country": "CH"}), ([rate("CH"), rate("CH", "ZH")], {"country": "CH", "region": "ZH"}),
+        ):
+            with self.subTest(rates):
+                self.shop.tax_rates = rates
+                status, out, err = self.run_with()
+                self.assertEqual((status, err), (0, ""))
+                price = {"amount": 120, "currency": "CHF"} if expected else {"amount": 100, "currency": "USD"}
+                self.assertEqual((self.shop.market, self.shop.order["totals"]["total"]), ("shop-ch" if expected else None, price))
+                self.assertEqual({name: self.shop.address[name] for name in expected} if expected else self.shop.address, expected)
+                self.assertEqual(" in the market shop-ch" in out, bool(expected))
+
+    def test_a_cart_that_cannot_be_ordered_names_its_refusals(self):
+        self.shop.refusals = [{"code": "not_sold_here"}, {"code": "below_minimum"}]
+        failure, left = self.failure()
+        self.assertEqual(failure[:2], (
+            "step 6 of 15 (cart)", "the cart crt_1 should be ready to order, but is refused: not_sold_here, below_minimum"))
+        self.assertEqual((left, self.left_behind()), ([], (set(), 0)))
+
+    def test_an_order_at_another_price_than_its_cart_fails_the_run(self):
+        place = self.shop.post_orders
+        self.shop.post_orders = lambda body, caller: place(body, caller) and (201, self.shop.order | {"totals": {"total": None}})
+        (step, reason, _), left = self.failure()
+        self.assertEqual(step, "step 7 of 15 (order)")
+        self.assertRegex(reason, r"^the order should cost .* like its cart, but costs \{'total': None\}$")
+        self.assertEqual((left, self.left_behind()), ([], (set(), 0)))
 
     def test_an_unhealthy_service_is_named(self):
         self.shop.broken["GET /health"] = (503, {"status": "unhealthy", "services": {"orders": "unhealthy"}, "unhealthy": ["orders"]})
-        self.assertEqual(self.failure()[0][:2], ("step 2 of 14 (health)", "the shop should be healthy, but is unhealthy: orders"))
+        self.assertEqual(self.failure()[0][:2], ("step 2 of 15 (health)", "the shop should be healthy, but is unhealthy: orders"))
 
     def test_a_failed_mail_fails_the_run(self):
         self.shop.get_notifications = lambda *_: (200, {"items": [
             {"order_id": "ord_1", "template": "order_confirmed", "delivery": "failed"}], "next_cursor": None})
         self.assertEqual(self.failure()[0][:2], (
-            "step 10 of 14 (notification)", "the mail order_confirmed should be sent, but its delivery is failed"))
+            "step 11 of 15 (notification)", "the mail order_confirmed should be sent, but its delivery is failed"))
 
     def test_a_missing_member_is_named(self):
         self.shop.broken["POST /orders"] = (201, {})
-        self.assertEqual(self.failure()[0][:2], ("step 6 of 14 (order)", "id is missing in the answer"))
+        self.assertEqual(self.failure()[0][:2], ("step 7 of 15 (order)", "totals is missing in the answer"))
 
     def test_what_cannot_be_removed_is_listed(self):
         self.shop.broken["POST /orders/{id}/cancel"] = (409, {"code": "transition_not_allowed"})
         self.shop.broken["DELETE /users/me"] = (403, {"code": "forbidden"})
         (step, _, request), left = self.failure()
-        self.assertEqual((step, request), ("step 12 of 14 (cancel)", "POST /orders/ord_1/cancel answered 409, request id req-1"))
+        self.assertEqual((step, request), ("step 13 of 15 (cancel)", "POST /orders/ord_1/cancel answered 409, request id req-1"))
         self.assertEqual([line.split(" (")[0].replace(smoke_address(left), "ADDRESS") for line in left],
                          ["left behind: order ord_1", "left behind: account ADDRESS"])
 
     def test_an_account_without_the_role_admin_is_rejected(self):
         self.shop.users[ADMIN[0]] = "user"
-        self.assertEqual(self.failure()[0][:2], ("step 1 of 14 (admin)", f"{ADMIN[0]} should have the role admin: grant it with grant-role"))
+        self.assertEqual(self.failure()[0][:2], ("step 1 of 15 (admin)", f"{ADMIN[0]} should have the role admin: grant it with grant-role"))
 
     def test_an_unreachable_address_is_one_sentence(self):
         (step, reason, request), _ = self.failure("--url", "http://127.0.0.1:1/v1")
-        self.assertEqual((step, request), ("step 1 of 14 (admin)", None))
+        self.assertEqual((step, request), ("step 1 of 15 (admin)", None))
         self.assertRegex(reason, r"^http://127\.0\.0\.1:1/v1/users/login cannot be reached \(.*\)$")
 
     def test_a_remote_address_needs_an_admin(self):

@@ -203,6 +203,10 @@ async fn deleted_account_leaves_no_data() {
     person.order_with_status(&order, "confirmed").await;
     let open = person.order(&product, 1, None).await;
     person.order_at_step(&open, "awaiting_payment").await;
+    let line = json!([{ "product_id": product, "quantity": 1 }]);
+    let shipping_address = json!({ "name": name, "line1": "1 High Street", "city": "London", "postal_code": "SW1Y 4JH", "country": "GB" });
+    let filled = json!({ "add": line, "email": email, "shipping_address": shipping_address });
+    person.cart(&json!({})).await.change(&filled).await.expect(200);
 
     person.send(Method::DELETE, "/users/me", None, &[]).await.expect(204);
     assert_eq!(shop.try_login(&email, PASSWORD).await.problem(401), "invalid_credentials");
@@ -213,6 +217,7 @@ async fn deleted_account_leaves_no_data() {
             "sessions",
             "orders",
             "order-products",
+            "order-carts",
             "products",
             "stock",
             "payments",

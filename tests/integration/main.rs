@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod accounts;
+mod carts;
 mod checkout;
 mod edge;
 mod health;

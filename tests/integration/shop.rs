@@ -4,6 +4,7 @@
 //! [`Shop::open`] offers the API and the invocation of functions, on every target. Tests that need
 //! more name it, [`shop_with!`] and [`shop_alone_with!`], and are skipped where it is missing.
 
+mod cart;
 mod person;
 mod stack;
 
@@ -26,6 +27,7 @@ use users::tokens::{
 };
 
 pub use self::{
+    cart::{Cart, address, quantities},
     person::{Answer, Person, card},
     stack::ProviderRecords,
 };

@@ -65,7 +65,7 @@ pub struct Sources {
 }
 
 /// The tables of all services besides the payment simulator, by service and name.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 11] = [
     ("users", "USERS"),
     ("users", "SESSIONS"),
     ("catalog", "PRODUCTS"),
@@ -73,6 +73,7 @@ const TABLES: [(&str, &str); 10] = [
     ("inventory", "STOCK"),
     ("orders", "ORDERS"),
     ("orders", "ORDER_PRODUCTS"),
+    ("orders", "ORDER_CARTS"),
     ("payments", "PAYMENTS"),
     ("notifications", "NOTIFICATIONS"),
     ("ledger", "LEDGER"),

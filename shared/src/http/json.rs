@@ -212,6 +212,17 @@ pub fn non_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     T::deserialize(deserializer).map(Some)
 }
 
+/// Deserializes a field that may be omitted, and whose `null` removes the value:
+/// `#[serde(default, deserialize_with = "shared::http::nullable")]`.
+///
+/// # Errors
+/// If the value is neither `null` nor a `T`.
+pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,7 @@ use crate::{
 /// A table, the requests that read its items, and the sweeps.
 type Readers = (&'static str, &'static [&'static str], &'static [&'static str]);
 
-const TABLES: [Readers; 8] = [
+const TABLES: [Readers; 9] = [
     (
         "users",
         &["get-me", "get-user", "list-users", "list-addresses", "verify-email", "update-user"],
@@ -32,6 +32,7 @@ const TABLES: [Readers; 8] = [
         &["resume-orders", "reconcile-ledger"],
     ),
     ("order-products", &["create-order", "preview-prices"], &[]),
+    ("order-carts", &["get-cart", "change-cart", "list-shipping-options", "merge-cart"], &[]),
     (
         "payments",
         &["get-payment", "list-payments", "create-payment", "create-refund"],

@@ -1,7 +1,7 @@
 //! What holds of the ledger: it reconciles with all records, and its balances are the sums of its
 //! entries.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ledger::posting::POSTING_DELAY;
 use serde_json::{Value, json};
@@ -30,7 +30,8 @@ impl Stage {
         };
         for event in asked {
             let report = self.audit(event).await;
-            let checked = if audits_everything { (self.orders.len(), 1) } else { (1, 0) };
+            let all = (self.orders.len(), self.products.len());
+            let checked = if audits_everything { all } else { (1, 0) };
             let is_checked =
                 report["checked"] == checked.0 && report["products_checked"] == checked.1;
             self.ensure(is_checked, || format!("{report:#}"));
@@ -87,21 +88,25 @@ impl Stage {
         self.ensure(is_posted, || {
             format!("the run until {until} ended with the posting {posting:?}")
         });
-        let items = self.shop.aws.stored("ledger");
-        let stored = items.iter().find(|item| {
-            text(item, "pk").starts_with("BALANCES#") && text(item, "sk") == self.product
+        let mut stored = self.shop.aws.stored("ledger");
+        stored.retain(|item| {
+            text(item, "pk").starts_with("BALANCES#")
+                && self.products.iter().any(|product| text(item, "sk") == product)
         });
+        self.ensure(stored.len() == self.products.len(), || format!("the balances: {stored:?}"));
         let accounts = self.accounts(Some(posted_until));
         for bucket in ["on_hand", "shipped_out", "outside"] {
-            let stored = stored.map(|balance| number(balance, bucket));
+            let stored: i64 = stored.iter().map(|balance| number(balance, bucket)).sum();
             let sum = accounts.get(bucket).copied().unwrap_or_default();
-            self.ensure(stored == Some(sum), || {
-                format!("the balance of {bucket} is {stored:?}, and the entries sum to {sum}")
+            self.ensure(stored == sum, || {
+                format!("the balance of {bucket} is {stored}, and the entries sum to {sum}")
             });
         }
-        // The audit adds the entries since then to the balance.
-        let report = self.audit(json!({ "product_id": self.product })).await;
-        self.ensure(report["products_checked"] == 1, || format!("{report:#}"));
+        // The audit adds the entries since then to the balances.
+        for product in &self.products {
+            let report = self.audit(json!({ "product_id": product })).await;
+            self.ensure(report["products_checked"] == 1, || format!("{report:#}"));
+        }
     }
 
     /// The item `AUDIT` of this sort key; empty if it does not exist.
@@ -114,8 +119,8 @@ impl Stage {
             .unwrap_or_default()
     }
 
-    /// The sum of each account over the entries that were recorded before a time, or over all.
-    /// There is one product, and the balances of all orders are added up.
+    /// The sum of each account over the entries that were recorded before a time, or over all. The
+    /// balances of all products, and those of all orders, are added up.
     fn accounts(&self, before: Option<&str>) -> BTreeMap<String, i64> {
         let mut accounts = BTreeMap::new();
         let is_included = |entry: &Item| before.is_none_or(|time| text(entry, "recorded") < time);
@@ -137,6 +142,35 @@ impl Stage {
         accounts
     }
 
+    /// Checks that the shop has earned what the provider keeps for each order, and that no funds of
+    /// the order are left.
+    fn check_sales(&self, charges: &BTreeMap<String, Arc<Item>>) {
+        let ledger = self.shop.aws.stored("ledger");
+        for order in &self.orders {
+            let key = format!("ORDER#{}", order.id);
+            let of_order = ledger.iter().filter(|entry| text(entry, "pk") == key);
+            let (mut funds, mut earned) = (0, 0);
+            for entry in of_order {
+                let units = entry.get("lines").and_then(Attribute::members);
+                let money = units.and_then(|units| units.get("USD")).and_then(Attribute::members);
+                for (account, _) in money.into_iter().flatten() {
+                    let amount = money.map_or(0, |money| number(money, account));
+                    match account.as_str() {
+                        "provider_clearing" => {}
+                        "customer_funds" => funds += amount,
+                        _ => earned -= amount,
+                    }
+                }
+            }
+            let charge = charges.get(&order.id).filter(|it| !it.contains_key("disputed"));
+            let kept = charge.map_or(0, |charge| number(charge, "refundable"));
+            self.ensure((funds, earned) == (0, kept), || {
+                let id = &order.id;
+                format!("{id}: the provider keeps {kept}, {earned} are earned and {funds} are left")
+            });
+        }
+    }
+
     /// Checks the sums of the ledger's accounts.
     fn check_accounts(&self) {
         let accounts = self.accounts(None);
@@ -146,9 +180,11 @@ impl Stage {
         let held = charges.values().filter(|charge| !charge.contains_key("disputed"));
         let kept: i64 = held.map(|charge| number(charge, "refundable")).sum();
         let money = (balance("provider_clearing"), balance("customer_funds"));
-        self.ensure(money == (kept, -kept), || {
+        // The sale of an order moves its money from the funds to the revenue.
+        self.ensure(money == (kept, 0), || {
             format!("the provider keeps {kept}, and the accounts are {accounts:?}")
         });
+        self.check_sales(&charges);
         let (on_hand, available) = self.quantities();
         self.ensure(on_hand == available, || {
             format!("{on_hand} are on hand, and only {available} available")

@@ -4,14 +4,14 @@ use orders::domain::{
     Product,
     number::order_number,
     pricing::{Destination, Price, Pricing},
-    quote::Purchase,
+    quote::{Purchase, RequestedLine, Terms, quote},
 };
 use shared::{address::CountryCode, ids::ProductId};
 
 use super::{update_order::change, *};
 
 /// Two spoons at 29.99: 59.98 less 10 %, shipping 4.90 and tax of 20 %.
-const TOTAL: i64 = 7066;
+pub(super) const TOTAL: i64 = 7066;
 const ANOTHER_METHOD: &str = "shp_0199c2a8-0000-7000-8000-0000000000ff";
 
 pub(super) fn usd(amount: i64) -> Value {
@@ -64,10 +64,10 @@ impl OrdersFixture {
             shipping_method: serde_json::from_value(parcel_service()).unwrap(),
             now: self.clock.now(),
         };
-        let lines = [(0, ProductId::parse(SPOON).unwrap(), 2)];
-        let quote = purchase.quote(owner, lines, &[spoon], 20).unwrap();
-        assert_eq!(quote.estimate.refusals, []);
-        quote.estimate.priced.unwrap().price
+        let spoons = RequestedLine { position: 0, quantity: 2, product: &spoon };
+        let quote = quote(owner, &[spoons], &Terms::Market(purchase));
+        assert_eq!(quote.refusals, []);
+        quote.price.unwrap()
     }
 }
 

@@ -1,8 +1,8 @@
 //! E-mail addresses: one normal form per mailbox, so that a mailbox cannot be registered twice.
 
+use crate::{checked_text, text, validation::Violation};
 use email_address::{EmailAddress, Options};
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
-use shared::{checked_text, text, validation::Violation};
 
 /// Maximum length of a local part in octets (RFC 5321, section 4.5.3.1.1).
 const MAX_LOCAL_PART: usize = 64;
