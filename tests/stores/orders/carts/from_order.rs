@@ -50,7 +50,7 @@ async fn new_cart_takes_market_and_method_of_the_order_and_replaces_the_empty_on
     assert_eq!(fixture.read_cart(&empty).await.status(), 404);
     assert_eq!(fixture.own_cart(USER).await.id, cart["id"].as_str().unwrap());
 
-    // A price that has changed since the order is told.
+    // The cart warns of a price that has changed since the order.
     assert!(fixture.replicate(&product(SPOON, 2, 3499, true)).await);
     let cart = fixture.create_cart(USER, &json!({})).await.json();
     assert_eq!(codes(&cart, "warnings"), ["price_changed"]);

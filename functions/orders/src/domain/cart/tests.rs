@@ -221,7 +221,7 @@ fn null_clears_a_field_and_absence_keeps_it() {
     let cleared = changed(&before, Value::Object(nulls)).unwrap().unwrap().content;
     let lines = cleared.lines.clone();
     assert_eq!(cleared, CartContent { lines, ..CartContent::default() });
-    // The prices of another market are no news.
+    // The prices of another market are not a price change.
     assert_eq!(cleared.lines[0].seen_price, None);
 }
 
