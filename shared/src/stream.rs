@@ -174,7 +174,7 @@ async fn publish(
             records = batch.records.len(),
             sent,
             duration_ms,
-            "published"
+            "batch published"
         ),
         Err(failure) => tracing::error!(
             r#type = "stream",

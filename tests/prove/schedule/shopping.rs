@@ -7,14 +7,14 @@ use tests::{aws::Called, events};
 use super::{Schedule, people::MOST_ATTEMPTS};
 use crate::stage::markets::{Basket, PLACES};
 
-/// How often a buyer asks for the price of a basket, until they give up.
+/// Maximum of previews of the same goods by one buyer.
 const MOST_PREVIEWS: usize = 4;
 /// The reasons for which a preview or an order in a market is refused after a change of its rules.
 pub(super) const REFUSALS: [&str; 3] =
     ["shipping_unavailable", "shipping_method_required", "below_minimum"];
 
 impl Schedule {
-    /// Places an order in a market. Returns whether it is placed: the buyer gives up if the price
+    /// Places an order in a market. Returns whether it is placed: the buyer stops if the price
     /// changes too often.
     pub(super) async fn place_in_market(&mut self, number: u64) -> bool {
         let buyer = Self::buyer(number);
@@ -67,7 +67,7 @@ impl Schedule {
         Basket { place, lines, shipping_method: None }
     }
 
-    /// Asks for the price of a basket, and chooses a shipping method. Returns the total; `None` if
+    /// Previews the price of goods, and chooses a shipping method. Returns the total; `None` if
     /// the goods cannot be ordered now.
     async fn preview(&mut self, basket: &mut Basket) -> Option<i64> {
         for _ in 0..MOST_PREVIEWS {

@@ -303,7 +303,7 @@ impl State {
         Ok(())
     }
 
-    /// The defect of each write of a request. Empty if there is none.
+    /// The defect of each write of a request. Empty without a defect.
     fn changes(&mut self, writes: &[(Kind, &Write)]) -> Vec<Option<Change>> {
         if !self.defects.is_active() {
             return Vec::new();

@@ -30,7 +30,7 @@ pub struct CartQuote {
     /// What keeps the goods from being ordered. Empty if they can be ordered at this total.
     pub refusals: Vec<CartRefusal>,
     pub warnings: Vec<Warning>,
-    /// The shipping methods that the goods can use, the cheapest first; or why there are none.
+    /// The shipping methods that the goods can use, the cheapest first; or why no method can be used.
     pub shipping_options: Result<Vec<PricedShipping>, Vec<CartRefusal>>,
 }
 
