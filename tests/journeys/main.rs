@@ -6,6 +6,7 @@ mod after_checkout;
 mod example;
 mod free_orders;
 mod late_provider_events;
+mod ordered_carts;
 mod provider_unavailable;
 mod stopped_consumer;
 
