@@ -15,6 +15,7 @@ mod reading;
 mod replicate_pricing;
 mod replicate_product;
 mod resume_orders;
+mod sales;
 mod sweeping;
 mod update_buyer;
 mod update_order;
