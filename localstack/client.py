@@ -59,7 +59,7 @@ class Api:
         return Api(self.url, self.token, self.refresh_token, self.headers | {"X-Cart-Token": cart_token}, self.observe, self.context)
 
     def call(self, method, path, body=None, key=None, expect=(200, 201, 202, 204), if_match=None):
-        """Sends one request. Retries it for up to 20 seconds on 429, 502, 503 and 504."""
+        """Sends one request. Retries it for up to 20 seconds on 429, 502, 503 and 504, unless an operator has to act first."""
         headers = {"Accept": "application/json"} | self.headers
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -74,7 +74,7 @@ class Api:
         while True:
             answer = self._once(urllib.request.Request(self.url + path, data, headers, method=method))
             self.observe(method, path, answer)
-            again = answer.status in (429, 502, 503, 504) and answer.status not in expect
+            again = answer.status in (429, 502, 503, 504) and answer.status not in expect and answer.code != "no_market"
             if not again or time.monotonic() > deadline:
                 break
             time.sleep(min(float(answer.headers.get("Retry-After") or 0.3), 2))

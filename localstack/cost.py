@@ -41,7 +41,7 @@ MESSAGES = 9  # tests/journeys, paid_order_costs_the_documented_units
 # The units of one paid order of one product, each with the USD for a million units and the source of the price.
 ORDER = [
     # The sum of tests/budgets/capacity.rs without the simulated provider's keys.
-    ("write units of DynamoDB", 42, 0.625, "aws.amazon.com/dynamodb/pricing/on-demand"),
+    ("write units of DynamoDB", 43, 0.625, "aws.amazon.com/dynamodb/pricing/on-demand"),
     # Each call is counted as one unit: the number of items of a batch is not measured.
     ("read calls of DynamoDB, at least one unit each", 7, 0.125, "aws.amazon.com/dynamodb/pricing/on-demand"),
     # A message is sent, received and deleted.

@@ -50,7 +50,7 @@ def deploy(clients, args):
     parameters["AccountConcurrency"] = account.concurrency(
         client, answers.region, definitions["AccountConcurrency"]["AllowedValues"], parameters.get("AccountConcurrency"), args.force)
     stacks = Stacks(client, answers)
-    stacks.clear_the_way()
+    stacks.make_deployable()
     if "SenderIdentity" not in parameters:
         parameters["SenderIdentity"] = account.sender_identity(client, parameters["SenderAddress"], stacks.owns(SENDER))
         if parameters["SenderIdentity"] == "existing":
@@ -113,7 +113,7 @@ def sam_deploy(answers, parameters, template, stacks):
     why = stacks.why_it_failed() if state else "The output of sam above has the reason."
     if state == "UPDATE_ROLLBACK_FAILED":
         say(why)
-        stacks.clear_the_way()
+        stacks.make_deployable()
     if state == "ROLLBACK_COMPLETE":
         raise CommandError(f"The first deployment failed and is rolled back. {why} Then run make deploy again, which deletes the empty stack.")
     raise CommandError(f"sam deploy failed, and the stack is {state or 'missing'}. {why}")
@@ -196,7 +196,7 @@ class Stacks:
                 failed = f"{event['LogicalResourceId']}: {reason}"
         return f"Fix the cause: {failed.rstrip('.')}." if failed else "The output of sam above has the reason."
 
-    def clear_the_way(self):
+    def make_deployable(self):
         """Makes the stack deployable, or raises an error with the command to run."""
         stack = self.find()
         state = stack["StackStatus"] if stack else ""
@@ -276,7 +276,7 @@ def destroy(clients, args):
     if not stack:
         raise CommandError(f"There is no stack {answers.stack} in account {number}, {answers.region}.")
     if stack["StackStatus"].endswith("_IN_PROGRESS"):
-        stacks.clear_the_way()
+        stacks.make_deployable()
     print(f"This deletes the stack {answers.stack} in account {number}, {answers.region}, and every item of {len(stacks.tables())} tables."
           " DynamoDB keeps a backup of each table for 35 days.")
     try:

@@ -40,7 +40,7 @@ AT_ONCE = 16
 POLL_SECONDS = 10
 PATIENCE_SECONDS = 24 * 3600
 
-TABLES = ("users", "products", "pricing", "stock", "orders", "payments", "notifications", "ledger")
+TABLES = ("users", "products", "pricing", "stock", "orders", "order-carts", "payments", "notifications", "ledger")
 NOT_RESTORED = {
     "platform": "check-health replaces the health every minute. Deploy once more to record the deployment.",
     "sessions": "sessions that have ended would be valid again. Leave it empty: all users log in again.",

@@ -68,7 +68,7 @@ def rollback(clients, args):
         print(f"make rollback deploys {named(target)}.")
         return
     stacks = deploy.Stacks(client, answers)
-    stacks.clear_the_way()
+    stacks.make_deployable()
     template, parameters = fetch(client("s3"), target["templates"], local.ROOT / "target/rollback" / answers.stack)
     deploy.sam_deploy(answers, parameters | {"Canary": "AllAtOnce"}, template, stacks)
     stacks.protect(True)

@@ -46,6 +46,9 @@ RULES = {
     "tax rate": ("tax_e242814a-bca0-8922-b63c-6a0a0e075691", "/markets/samples/tax-rates", "create-tax-rate"),
     "promotion": ("prm_1c53f33b-ff1f-8847-9cc2-2f0cd7ec3e1f", "/promotions", "create-promotion"),
 }
+# The carts in the samples: the token of a guest's cart, and the cart of Ada.
+GUEST_CART, GUEST_SECRET = "crt_0199c2a8-0000-7000-8000-0000000000b1", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+OWN_CART = "crt_0199c2a8-0000-7000-8000-0000000000b2"
 NOTIFICATION = "ntf_01a1fd82-2c63-8000-8000-0000000000e1"
 ADDRESS = "adr_0a003f9f-40a1-8745-8367-7d60c61dde1a"
 TOTAL = "5998"
@@ -305,6 +308,28 @@ class Samples:
         """Sends orders the rules of the sample's market."""
         local.call(self.stack, f"{local.STACK}-replicate-pricing", sample("replicate-pricing"))
         return event
+
+    def with_carts(self, event):
+        """Creates the guest's cart and Ada's cart of the sample."""
+        guest = self.public.call("POST", "/carts", {}).body
+        text = json.dumps(event).replace(f"{GUEST_CART}.{GUEST_SECRET}", guest["cart_token"]).replace(GUEST_CART, guest["id"])
+        if OWN_CART in text:
+            text = text.replace(OWN_CART, self.ada.call("POST", "/carts", {}).body["id"])
+        self.replaced.append(f"the cart {guest['id']}")
+        return json.loads(text)
+
+    def for_get_cart(self, event):
+        return self.with_carts(event)
+
+    def for_change_cart(self, event):
+        self.order("paid")  # so that orders knows the product
+        return self.with_carts(event)
+
+    def for_merge_cart(self, event):
+        return self.with_carts(event)
+
+    def for_list_shipping_options(self, event):
+        return self.with_carts(event)
 
     def for_register_user(self, event):
         self.ada.call("DELETE", "/users/me")

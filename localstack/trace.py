@@ -190,7 +190,7 @@ def consumed(fields):
         how += f", received for the {ordinal(fields['reception'])} time"
     if fields.get("queued_ms", 0) >= 1000:
         how += f", {seconds(fields['queued_ms'])} after it was sent"
-    if fields.get("message") == "done":
+    if fields.get("message") == "message processed":
         return f"handled {name} in {fields.get('duration_ms')} ms{how}"
     if fields.get("level") == "WARN":
         return f"could not handle {name}{how}, it is retried: {fields.get('error')}"

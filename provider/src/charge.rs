@@ -29,7 +29,6 @@ pub enum ProviderResult {
     Succeeded {
         /// The provider's id of the charge.
         transaction_id: String,
-        /// The captured amount.
         amount: Money,
         /// The order that the charge names; `None` if it names no order of this shop.
         order_id: Option<OrderId>,

@@ -31,7 +31,6 @@ pub struct StatementQuery {
     pub disputes: Vec<String>,
 }
 
-/// A payment in the records of payments.
 #[derive(Clone, Debug)]
 pub struct RecordedPayment {
     pub payment_id: String,

@@ -9,7 +9,7 @@ use crate::{payment_id::PaymentId, refund::RefundId};
 pub struct WebhookRequest<'a> {
     /// Returns the value of a header.
     pub header: &'a dyn Fn(&str) -> Option<&'a str>,
-    /// The raw body.
+    /// The body as received, because the signature covers its bytes.
     pub body: &'a [u8],
     pub received_at: Timestamp,
 }
@@ -32,7 +32,6 @@ pub enum EventSubject {
         transaction_id: String,
     },
     Refund {
-        /// The refunded payment.
         payment_id: PaymentId,
         refund_id: RefundId,
         /// The provider's id of the refund.

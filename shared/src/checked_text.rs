@@ -158,8 +158,8 @@ mod tests {
     #[test]
     fn code_is_accepted_unchanged_or_rejected_with_its_own_code() {
         assert_eq!(Key::parse("abc").map(String::from).as_deref(), Ok("abc"));
-        for odd in ["a", "abcd", "a b", "AB"] {
-            assert_eq!(Key::parse(odd).unwrap_err().code, "invalid_key", "{odd}");
+        for invalid in ["a", "abcd", "a b", "AB"] {
+            assert_eq!(Key::parse(invalid).unwrap_err().code, "invalid_key", "{invalid}");
         }
     }
 

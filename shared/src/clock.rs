@@ -95,7 +95,6 @@ crate::describe!(
 /// The source of the current time.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
-    /// The system's clock.
     #[default]
     System,
     /// A clock that only a test advances, in milliseconds since the Unix epoch.
@@ -136,12 +135,12 @@ mod tests {
 
     #[test]
     fn timestamp_text_has_fixed_width_and_sorts_chronologically() {
-        let even = Timestamp::from_milliseconds(1_700_000_000_000);
-        let odd = even.plus(Duration::from_millis(120));
-        assert_eq!(even.to_string(), "2023-11-14T22:13:20.000Z");
-        assert_eq!(odd.to_string(), "2023-11-14T22:13:20.120Z");
-        assert!(even.to_string() < odd.to_string());
-        assert_eq!(odd.to_string().parse::<Timestamp>().ok(), Some(odd));
+        let whole = Timestamp::from_milliseconds(1_700_000_000_000);
+        let fraction = whole.plus(Duration::from_millis(120));
+        assert_eq!(whole.to_string(), "2023-11-14T22:13:20.000Z");
+        assert_eq!(fraction.to_string(), "2023-11-14T22:13:20.120Z");
+        assert!(whole.to_string() < fraction.to_string());
+        assert_eq!(fraction.to_string().parse::<Timestamp>().ok(), Some(fraction));
     }
 
     #[test]

@@ -112,6 +112,11 @@ prefixed_id!(
 );
 prefixed_id!(OrderId, "ord");
 prefixed_id!(
+    /// A cart. The id alone opens nothing.
+    CartId,
+    "crt"
+);
+prefixed_id!(
     /// A notification to a user.
     NotificationId,
     "ntf"

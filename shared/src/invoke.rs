@@ -71,21 +71,21 @@ where
                     r#type = "invocation",
                     duration_ms,
                     report = numeric_fields(answer),
-                    "done"
+                    "invocation completed"
                 ),
                 Err(expected) if expected.is_expected => {
                     tracing::info!(
                         r#type = "invocation",
                         duration_ms,
                         kind = expected.kind,
-                        "rejected"
+                        "invocation rejected"
                     )
                 }
                 Err(failure) => tracing::error!(
                     r#type = "invocation",
                     duration_ms,
                     error = telemetry::causes(failure),
-                    "failed"
+                    "invocation failed"
                 ),
             }
             outcome

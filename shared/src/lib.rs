@@ -18,8 +18,8 @@
 //! - [`api_document`]: descriptions for the API document; only the tests compile it.
 //! - [`text`]: normalizes and validates free text. [`checked_text!`](macro@crate::checked_text):
 //!   types for it. [`validation`]: why a value is rejected.
-//! - [`address`], [`auth`], [`market`], [`money`], [`ids`], [`clock`], [`retry`], [`throttle`]:
-//!   value types and policies.
+//! - [`address`], [`auth`], [`email`], [`market`], [`money`], [`ids`], [`clock`], [`retry`],
+//!   [`throttle`]: value types and policies.
 //!   [`config`], [`aws`], [`telemetry`]: runtime environment.
 //!
 //! # Invariants
@@ -42,6 +42,7 @@ pub mod aws;
 pub mod checked_text;
 pub mod clock;
 pub mod config;
+pub mod email;
 pub mod http;
 pub mod ids;
 pub mod invoke;

@@ -96,7 +96,6 @@ impl Metric {
         Self { service, name, unit: Unit::Seconds, dimension: None, description }
     }
 
-    /// Returns the names of all dimensions.
     pub fn dimension_names(&self) -> Vec<&'static str> {
         DIMENSIONS.into_iter().chain(self.dimension.map(|dimension| dimension.name)).collect()
     }
@@ -106,13 +105,11 @@ impl Metric {
         Measurement { metric: *self, value: 1.into(), of: None }
     }
 
-    /// Returns the measurement of a duration.
     pub fn lasting(&self, duration: Duration) -> Measurement {
         let value = Number::from_f64(duration.as_secs_f64()).unwrap_or_else(|| 0.into());
         Measurement { metric: *self, value, of: None }
     }
 
-    /// Records one event.
     pub fn increment(&self) {
         self.once().record();
     }
@@ -159,7 +156,6 @@ impl<D: DimensionValue> MetricBy<D> {
         self.amount(of, 1)
     }
 
-    /// Returns the measurement of an amount.
     pub fn amount(&self, of: D, amount: i64) -> Measurement {
         Measurement { metric: self.metric, value: amount.into(), of: Some(of.name()) }
     }
@@ -173,7 +169,6 @@ pub struct SharedMetric {
 }
 
 impl SharedMetric {
-    /// Returns the metric of a service.
     pub const fn of(self, service: &'static str) -> Metric {
         Metric::count(service, self.name, self.description)
     }
@@ -205,7 +200,6 @@ pub const SWEEP_FAILED: SharedMetric = SharedMetric {
     description: "Runs of a sweep that could not process some due records, which stay due",
 };
 
-/// One value of a metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measurement {
     pub metric: Metric,
@@ -297,7 +291,6 @@ impl Capture {
         self.0.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns the values of a metric.
     pub fn values(&self, metric: &Metric) -> Vec<f64> {
         self.of_metric(metric).filter_map(|line| line[metric.name].as_f64()).collect()
     }

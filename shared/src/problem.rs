@@ -38,7 +38,7 @@ pub fn type_uri(code: &str) -> String {
     format!("{base}/{code}")
 }
 
-/// An error response.
+/// A problem document (RFC 9457) with its status and headers.
 #[derive(Clone, Debug)]
 pub struct Problem {
     pub status: StatusCode,
@@ -159,7 +159,6 @@ impl Problem {
         .retry_after(1)
     }
 
-    /// 500: an internal error.
     pub fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Internal error")
             .detail("Quote the request id to get help.")

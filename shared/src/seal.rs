@@ -73,8 +73,8 @@ mod tests {
                 "{position}"
             );
         }
-        for odd in ["", "x", "AAAA", "\u{e9}"] {
-            assert_eq!(key.open(odd, &["reset", "usr_1"]), None);
+        for invalid in ["", "x", "AAAA", "\u{e9}"] {
+            assert_eq!(key.open(invalid, &["reset", "usr_1"]), None);
         }
     }
 }

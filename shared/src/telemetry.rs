@@ -288,7 +288,7 @@ mod tests {
         let line = captured(|| {
             let runtime = tracing::info_span!("Lambda runtime invoke", requestId = "of-lambda");
             let ours = tracing::info_span!(parent: &runtime, "invocation", request_id = "of-the-caller", operation = "create-order");
-            ours.in_scope(|| tracing::info!(status = 201, "answered"));
+            ours.in_scope(|| tracing::info!(status = 201, "request answered"));
         })
         .pop()
         .expect("one line");
@@ -298,7 +298,7 @@ mod tests {
         );
         assert_eq!(
             (&line["operation"], &line["status"], &line["message"]),
-            (&json!("create-order"), &json!(201), &json!("answered"))
+            (&json!("create-order"), &json!(201), &json!("request answered"))
         );
         assert_eq!(line.get("requestId"), None);
     }
@@ -312,7 +312,7 @@ mod tests {
                 tracing::info_span!("invocation", request_id = "run", trace_id = "of-the-run");
             run.in_scope(|| {
                 record_span(&order_id, &trace).in_scope(|| tracing::info!("commands sent again"));
-                tracing::info!("done");
+                tracing::info!("message processed");
             });
         });
         assert_eq!(

@@ -57,7 +57,7 @@ struct Chain<'a> {
     functions: RefCell<BTreeMap<String, Function>>,
 }
 
-/// Prints the table.
+/// Measures every hop of an order, and prints a table.
 pub(crate) fn run(bootstraps: &PathBuf) -> Result<(), Box<dyn Error>> {
     let trust = Trust::create(&root().join("target/bench/trust"))?;
     let (shop, products) = stocked()?;
@@ -200,7 +200,6 @@ impl Chain<'_> {
         Ok(Function { runtime, process, before: 0.0, invocations: 0, records: 0 })
     }
 
-    /// Measures from now on.
     fn begin(&self) -> Result<(), Box<dyn Error>> {
         for function in self.functions.borrow_mut().values_mut() {
             function.before = function.process.idle()?.milliseconds;

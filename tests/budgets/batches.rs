@@ -11,7 +11,7 @@ use tests::{
 
 use super::*;
 
-/// Messages in a batch.
+/// Messages in a batch: `BatchSize` of a queue in the templates.
 const BATCH: usize = 10;
 
 /// The consumers of batches, and whether they process ten messages in the time of one.

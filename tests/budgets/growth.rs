@@ -1,5 +1,5 @@
-//! The cost of an operation does not depend on the number of stored orders, products and users, and
-//! that of a sweep not on the number of due records.
+//! The cost of an operation does not depend on the number of stored orders, products and users. The
+//! cost of a sweep's page does not depend on the number of due records.
 
 use std::collections::BTreeSet;
 

@@ -36,7 +36,6 @@ const ROWS: [Row; 11] = [
     ("GET /notifications", 100, [1, 101, 13]),
 ];
 
-/// An empty shop, and the meter of its reads.
 fn measured() -> (Shop, ReadMeter) {
     let meter = ReadMeter::new(Aws::new());
     let shop = Shop::over(meter.aws(), clock()).with(|shop| {

@@ -120,6 +120,41 @@ async fn price_preview_costs_one_read_and_an_order_in_a_market_no_more_than_othe
     costs(&called, &["BatchGetItem", "TransactWriteItems"]);
 }
 
+/// A cart is one read, and its products and rules are another. A change adds one write, and a merge
+/// one transaction.
+#[tokio::test]
+async fn cart_costs_two_reads_and_a_change_one_more_write() {
+    let (shop, product) = shop().await;
+    assert!(shop.call("replicate-pricing", sample("replicate-pricing")).await.is_done());
+    let market = json!({ "market": "gb", "country": "GB" });
+    let created = shop.call("create-cart", events::post("/carts", &market).event()).await;
+    costs(&created, &["BatchGetItem", "PutItem"]);
+    let token = created.json()["cart_token"].as_str().unwrap().to_owned();
+    let guest = id(&created);
+    let of_guest = |request: Http| {
+        request.path_parameter("cart_id", &guest).header("x-cart-token", &token).event()
+    };
+    let add = json!({ "add": [{ "product_id": product, "quantity": 1 }], "mutation_id": "one" });
+    let change = of_guest(events::post("/carts", &add));
+    let called = shop.call("change-cart", change.clone()).await;
+    costs(&called, &["GetItem", "BatchGetItem", "UpdateItem"]);
+    costs(&shop.call("change-cart", change).await, &["GetItem", "BatchGetItem"]);
+    for operation in ["get-cart", "list-shipping-options"] {
+        let called = shop.call(operation, of_guest(events::get("/carts"))).await;
+        costs(&called, &["GetItem", "BatchGetItem"]);
+    }
+
+    let create = events::post("/carts", &market).caller(events::USER).event();
+    let own = shop.call("create-cart", create.clone()).await;
+    // The rules of the market are kept.
+    costs(&own, &["GetItem", "TransactWriteItems"]);
+    costs(&shop.call("create-cart", create).await, &["GetItem", "GetItem"]);
+    let merge = events::post("/carts", &json!({})).body("").caller(events::USER);
+    let merge = merge.path_parameter("cart_id", &id(&own)).header("x-cart-token", &token);
+    let calls = &["BatchGetItem", "BatchGetItem", "TransactWriteItems"];
+    costs(&shop.call("merge-cart", merge.event()).await, calls);
+}
+
 #[tokio::test]
 async fn order_action_costs_one_read_and_one_write() {
     let (shop, product) = shop().await;

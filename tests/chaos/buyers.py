@@ -35,7 +35,7 @@ PRODUCTS = dict.fromkeys(("teapot", "cup", "tea", "kettle", "mug", "whisk", "fil
 
 
 @dataclass(frozen=True)
-class Wish:
+class PlannedOrder:
     """What one buyer does, and when."""
 
     number: int
@@ -45,7 +45,7 @@ class Wish:
     pause: float  # seconds before the order is cancelled
 
 
-def wishes(seed, count, seconds):
+def planned_orders(seed, count, seconds):
     """Returns the orders of a run: the same ones for the same seed."""
     rng = random.Random(f"orders {seed}")
     found = []
@@ -53,8 +53,8 @@ def wishes(seed, count, seconds):
         products = rng.sample(list(PRODUCTS), rng.choice((1, 1, 2, 3)))
         lines = tuple((product, rng.randint(1, 3)) for product in products)
         story = rng.choices(list(STORIES), [story[0] for story in STORIES.values()])[0]
-        found.append(Wish(number, rng.uniform(0, seconds), story, lines, rng.uniform(0, 4)))
-    return sorted(found, key=lambda wish: wish.at)
+        found.append(PlannedOrder(number, rng.uniform(0, seconds), story, lines, rng.uniform(0, 4)))
+    return sorted(found, key=lambda planned: planned.at)
 
 
 class Buyers:
@@ -81,29 +81,29 @@ class Buyers:
         self.admin.call("POST", f"/inventory/{product}/adjustments", {"delta": stock, "reason": "chaos"}, key=f"stock-{sku}")
         return product
 
-    def play(self, wishes, workers):
+    def play(self, planned_orders, workers):
         """Plays all orders at their times, and waits for the end."""
         started = time.monotonic()
 
-        def play(wish):
-            time.sleep(max(0.0, started + wish.at - time.monotonic()))
-            self.one(wish)
+        def play(planned):
+            time.sleep(max(0.0, started + planned.at - time.monotonic()))
+            self.one(planned)
 
         with ThreadPoolExecutor(workers) as pool:
-            for played in [pool.submit(play, wish) for wish in wishes]:
+            for played in [pool.submit(play, planned) for planned in planned_orders]:
                 played.result()
 
-    def one(self, wish):
-        _, token, later, is_cancelled = STORIES[wish.story]
-        buyer, key = self.clients[wish.number % len(self.clients)], f"{self.run}-{wish.number}"
-        body = {"items": [{"product_id": self.products[product], "quantity": quantity} for product, quantity in wish.lines]}
+    def one(self, planned):
+        _, token, later, is_cancelled = STORIES[planned.story]
+        buyer, key = self.clients[planned.number % len(self.clients)], f"{self.run}-{planned.number}"
+        body = {"items": [{"product_id": self.products[product], "quantity": quantity} for product, quantity in planned.lines]}
         if token:
             body["payment_method"] = card(token)
         order = self.place(buyer, body, key)
         if order and later:
             self.pay(buyer, order, later, key)
         if order and is_cancelled:
-            time.sleep(wish.pause)
+            time.sleep(planned.pause)
             self.send(buyer, "POST", f"/orders/{order}/cancel", {"reason": "Chaos."})
 
     def place(self, buyer, body, key):

@@ -45,7 +45,7 @@ def say(text):
 def faults(stack, shop, orders, seed):
     """Plays the orders under the disturbances of the plan. Returns what was done."""
     seconds = max(10.0, orders / ORDERS_PER_SECOND)
-    steps, wishes = disturbances.plan(seed, seconds), buyers.wishes(seed, orders, seconds)
+    steps, planned_orders = disturbances.plan(seed, seconds), buyers.planned_orders(seed, orders, seconds)
     disturber, failed = disturbances.Disturber(stack), []
 
     def disturb():
@@ -60,7 +60,7 @@ def faults(stack, shop, orders, seed):
     thread.start()
     progress.start()
     try:
-        shop.play(wishes, WORKERS)
+        shop.play(planned_orders, WORKERS)
     finally:
         thread.join()
         ended.set()

@@ -124,7 +124,7 @@ def together(tasks):
 
 
 def complaint(status, headers, body):
-    """Returns what is wrong with an answer under overload; None if nothing is."""
+    """Returns why an answer under overload is wrong, or None if it is right."""
     if status is None:
         return "no answer"
     if 200 <= status < 300:

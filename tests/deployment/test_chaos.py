@@ -150,18 +150,18 @@ class Plan(unittest.TestCase):
     def test_seed_repeats_the_plan(self):
         self.assertEqual(disturbances.plan(7, 100), disturbances.plan(7, 100))
         self.assertNotEqual(disturbances.plan(7, 100), disturbances.plan(8, 100))
-        self.assertEqual(buyers.wishes(7, 50, 20), buyers.wishes(7, 50, 20))
-        self.assertNotEqual(buyers.wishes(7, 50, 20), buyers.wishes(8, 50, 20))
+        self.assertEqual(buyers.planned_orders(7, 50, 20), buyers.planned_orders(7, 50, 20))
+        self.assertNotEqual(buyers.planned_orders(7, 50, 20), buyers.planned_orders(8, 50, 20))
 
     def test_plan_has_every_kind_of_disturbance_and_every_story(self):
         self.assertEqual({step.kind for step in disturbances.plan(1, 100)}, {"kill", "halt", "delete", "bury"})
-        wishes = buyers.wishes(1, 300, 100)
-        self.assertEqual({wish.story for wish in wishes}, set(buyers.STORIES))
-        self.assertTrue(any(len(wish.lines) > 1 for wish in wishes))
+        planned_orders = buyers.planned_orders(1, 300, 100)
+        self.assertEqual({planned.story for planned in planned_orders}, set(buyers.STORIES))
+        self.assertTrue(any(len(planned.lines) > 1 for planned in planned_orders))
 
     def test_scarce_products_are_ordered_more_often_than_they_are_in_stock(self):
         for product in ("rare pot", "last cups"):
-            wanted = sum(quantity for wish in buyers.wishes(1, 300, 100) for name, quantity in wish.lines if name == product)
+            wanted = sum(quantity for planned in buyers.planned_orders(1, 300, 100) for name, quantity in planned.lines if name == product)
             self.assertGreater(wanted, buyers.PRODUCTS[product])
 
     def test_functions_and_queues_exist(self):

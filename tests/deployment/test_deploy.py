@@ -100,28 +100,28 @@ class Greeting(unittest.TestCase):
             "https://api-1.example/v1", "https://api.example.com/v1", "Create a CNAME record for api.example.com: d-1.example"])
 
 
-class TheWay(unittest.TestCase):
+class BeforeADeployment(unittest.TestCase):
     def test_a_stack_that_was_never_created_is_deleted(self):
         aws = Aws("ROLLBACK_COMPLETE")
         with contextlib.redirect_stderr(io.StringIO()) as said:
-            stacks(aws).clear_the_way()
+            stacks(aws).make_deployable()
         self.assertEqual(aws.changes, ["delete stack arn:stack"])
         self.assertIn("deleting the stack", said.getvalue())
 
     def test_a_failed_rollback_names_the_one_command(self):
         aws = Aws("UPDATE_ROLLBACK_FAILED")
         with self.assertRaisesRegex(CommandError, "run: aws cloudformation continue-update-rollback --stack-name shop --region eu-west-1$"):
-            stacks(aws).clear_the_way()
+            stacks(aws).make_deployable()
         self.assertEqual(aws.changes, [])
 
     def test_other_states_are_unchanged_or_rejected(self):
         for state in (None, "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"):
             aws = Aws(state)
-            stacks(aws).clear_the_way()
+            stacks(aws).make_deployable()
             self.assertEqual(aws.changes, [])
         for state in ("UPDATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "DELETE_FAILED", "ROLLBACK_FAILED"):
             with self.assertRaisesRegex(CommandError, state):
-                stacks(Aws(state)).clear_the_way()
+                stacks(Aws(state)).make_deployable()
 
 
     def test_the_first_failure_of_the_last_deployment_is_named(self):

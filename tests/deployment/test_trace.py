@@ -37,7 +37,7 @@ def line(at, operation, message, trace_id=TRACE, level="INFO", **fields):
 
 
 def consumed(at, operation, kind, **fields):
-    return line(at, operation, fields.pop("message", "done"), type="message", message_type=kind, subject=ORDER, reception=fields.pop("reception", 1),
+    return line(at, operation, fields.pop("message", "message processed"), type="message", message_type=kind, subject=ORDER, reception=fields.pop("reception", 1),
                 queued_ms=fields.pop("queued_ms", 9), duration_ms=20, **fields)
 
 
@@ -47,11 +47,11 @@ def sent(at, operation, kind, queue):
 
 # An order whose first charge timed out after the provider had charged. Its commit was retried once.
 LINES = [
-    line("55:21.593", "create-order", "answered", type="request", method="POST", path="/orders", status=201, duration_ms=40,
+    line("55:21.593", "create-order", "request answered", type="request", method="POST", path="/orders", status=201, duration_ms=40,
          created=f"orders/{ORDER}", request_id="db07467c", gateway_request_id="gw-1", gateway_extended_request_id="Xa="),
     sent("55:21.600", "publish-order-events", "reserve_stock.v1", "reserve-stock"),
     consumed("55:21.631", "reserve-stock", "reserve_stock.v1"),
-    line("55:21.644", "get-order", "answered", READ, type="request", method="GET", path=f"/orders/{ORDER}", status=200, duration_ms=17),
+    line("55:21.644", "get-order", "request answered", READ, type="request", method="GET", path=f"/orders/{ORDER}", status=200, duration_ms=17),
     consumed("55:21.720", "advance-order", "stock_reserved.v1"),
     line("55:21.800", "charge-payment", "charge sent to the provider", order_id=ORDER, payment_id=PAYMENT, is_first=True, provider="simulated"),
     line("55:21.825", "charge-payment", "provider call failed or timed out, outcome unknown", level="WARN", cause="timed out"),
@@ -59,7 +59,7 @@ LINES = [
          next_check_at="2026-11-29T11:55:28.000Z"),
     consumed("55:21.939", "advance-order", "payment_unknown.v1"),
     line("55:28.100", "reconcile-payments", "payment checked", type="sweep", order_id=ORDER, payment_id=PAYMENT, state="succeeded", checks=1),
-    line("55:28.110", "reconcile-payments", "done", RUN, type="invocation", report="examined=1"),
+    line("55:28.110", "reconcile-payments", "invocation completed", RUN, type="invocation", report="examined=1"),
     line("55:28.120", "reconcile-payments", "payment checked", RUN, type="sweep", order_id=OTHER, state="unknown"),
     consumed("55:28.225", "advance-order", "payment_succeeded.v1"),
     consumed("55:28.291", "commit-stock", "commit_stock.v1", message="message returned to the queue for a retry", level="WARN", error="throttled"),

@@ -189,7 +189,7 @@ async fn taken_address_is_409() {
     let mut body = edge.body("register-user").unwrap();
     body["email"] = "ada.king@example.com".into();
     edge.check(
-        "somebody else",
+        "another user",
         "register-user",
         edge.with_body("register-user", &body.to_string()),
         Expect::Fine,

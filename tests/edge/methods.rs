@@ -55,6 +55,6 @@ async fn head_equals_get_without_a_body_on_every_readable_route() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 23);
+    assert_eq!(seen, 25);
     assert_eq!(snapshot(&edge.shop.aws), before, "a HEAD request writes");
 }

@@ -176,7 +176,9 @@ async fn randomly_damaged_events_cause_no_panic_and_no_5xx() {
                             !ids.contains(&failure["itemIdentifier"])
                                 || failure["itemIdentifier"] == ""
                         });
-                        unknown.then(|| format!("it gives back what was not given: {answer}"))
+                        unknown.then(|| {
+                            format!("it returns a record that it did not receive: {answer}")
+                        })
                     }
                 },
             };

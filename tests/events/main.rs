@@ -13,7 +13,6 @@ use tests::{
     template,
 };
 
-/// The expected outcome.
 #[derive(Clone, Debug)]
 enum Then {
     /// An HTTP response that is a success.
@@ -101,6 +100,11 @@ fn rows() -> Vec<(&'static str, Then)> {
         ("publish-stock-events", Published(&["order-events", "record-entry"])),
         ("create-order", Status(201)),
         ("preview-prices", Status(200)),
+        ("create-cart", Status(201)),
+        ("get-cart", Status(200)),
+        ("change-cart", Status(200)),
+        ("merge-cart", Status(200)),
+        ("list-shipping-options", Status(200)),
         ("get-order", Status(200)),
         ("get-order-timeline", Status(200)),
         ("list-orders", Status(200)),

@@ -5,10 +5,10 @@
 #![no_main]
 #![allow(clippy::disallowed_methods, reason = "the settings come from the environment")]
 
+mod fixture;
 mod http;
 mod input;
 mod mutator;
-mod stage;
 mod targets;
 
 use std::{cell::RefCell, fs, path::PathBuf};
@@ -17,35 +17,35 @@ use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use tests::rng::Rng;
 
 use self::{
-    stage::Stage,
+    fixture::FuzzFixture,
     targets::{Target, target},
 };
 
 thread_local! {
-    static STAGE: RefCell<Option<(&'static Target, Stage)>> = const { RefCell::new(None) };
+    static STAGE: RefCell<Option<(&'static Target, FuzzFixture)>> = const { RefCell::new(None) };
 }
 
 /// Builds the shop, and writes the seeds of the target.
-fn prepare() -> (&'static Target, Stage) {
+fn prepare() -> (&'static Target, FuzzFixture) {
     let name = std::env::var("FUZZ_TARGET").expect("FUZZ_TARGET names a target");
     let target = target(&name).expect("FUZZ_TARGET is a target");
-    let mut stage = Stage::new();
+    let mut fixture = FuzzFixture::new();
     if let Ok(folder) = std::env::var("FUZZ_SEEDS") {
-        for (number, seed) in (target.seeds)(&mut stage).into_iter().enumerate() {
+        for (number, seed) in (target.seeds)(&mut fixture).into_iter().enumerate() {
             let file = PathBuf::from(&folder).join(format!("seed-{number:04}"));
             fs::write(file, seed).expect("a seed can be written");
         }
     }
-    (target, stage)
+    (target, fixture)
 }
 
 fuzz_target!(
     init: STAGE.set(Some(prepare())),
     |input: &[u8]| {
         STAGE.with_borrow_mut(|prepared| {
-            let (target, stage) = prepared.as_mut().expect("the shop is prepared");
-            stage.reset();
-            (target.run)(stage, input);
+            let (target, fixture) = prepared.as_mut().expect("the shop is prepared");
+            fixture.reset();
+            (target.run)(fixture, input);
         });
     }
 );

@@ -2,13 +2,13 @@
 //! target. `make fuzz` searches for new inputs with coverage guidance; see `libfuzzer.rs`.
 //!
 //! - [`targets`]: what is parsed, and the properties that must hold.
-//! - [`stage`]: the shop that receives the inputs, in the same state for each of them.
+//! - [`fixture`]: the shop that receives the inputs, in the same state for each of them.
 //! - [`http`]: what applies to every HTTP request.
 //! - [`input`]: the form of the inputs.
 
+mod fixture;
 mod http;
 mod input;
-mod stage;
 mod targets;
 
 use std::{
@@ -20,7 +20,7 @@ use std::{
 use tests::template;
 
 use self::{
-    stage::Stage,
+    fixture::FuzzFixture,
     targets::{TARGETS, target},
 };
 
@@ -36,8 +36,8 @@ fn corpus(target: &str) -> Vec<PathBuf> {
 /// Runs the seeds and the kept inputs of a target.
 fn replay(name: &str) {
     let target = target(name).expect("a target");
-    let mut stage = Stage::new();
-    let seeds = (target.seeds)(&mut stage);
+    let mut fixture = FuzzFixture::new();
+    let seeds = (target.seeds)(&mut fixture);
     let seeds =
         seeds.into_iter().enumerate().map(|(number, seed)| (format!("seed {number}"), seed));
     let kept = corpus(name).into_iter().map(|file| {
@@ -46,11 +46,11 @@ fn replay(name: &str) {
     });
     let mut failures = Vec::new();
     for (what, input) in seeds.chain(kept) {
-        stage.reset();
-        let outcome = catch_unwind(AssertUnwindSafe(|| (target.run)(&mut stage, &input)));
+        fixture.reset();
+        let outcome = catch_unwind(AssertUnwindSafe(|| (target.run)(&mut fixture, &input)));
         if outcome.is_err() {
             failures.push(format!("{what}: {}", String::from_utf8_lossy(&input)));
-            stage = Stage::new();
+            fixture = FuzzFixture::new();
         }
     }
     assert!(failures.is_empty(), "{name}: {} inputs fail: {failures:#?}", failures.len());

@@ -6,7 +6,7 @@ use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 use tests::{
     aws::{Called, Fault},
-    faults::{InjectedFault, whatever_happens_to_any_call},
+    faults::{InjectedFault, for_each_fault_at_each_call},
     shop::{
         Shop,
         accounts::{ADA, PASSWORD, Session, code, kind},
@@ -114,17 +114,17 @@ async fn survives(trial: Trial, attempt: impl AsyncFn(&Scene) -> Called) {
 
     let ends: RefCell<BTreeMap<&str, u32>> = RefCell::default();
     let count = |end: &'static str| *ends.borrow_mut().entry(end).or_default() += 1;
-    whatever_happens_to_any_call(async |InjectedFault { call, fault }| {
+    for_each_fault_at_each_call(async |InjectedFault { call, fault }| {
         let scene = Scene::set(Shop::open()).await;
         scene.shop.aws.fail(call, fault);
         let first = attempt(&scene).await;
         assert!(call < first.calls.len() || call >= undisturbed.calls.len());
         scene.shop.aws.heal();
         let at = format!("{} with {fault:?} at {call}", trial.name);
-        let stands = scene.state();
+        let current = scene.state();
         scene.shop.check_accounts();
-        let is_done = stands == after;
-        assert!(is_done || stands == before, "{at} left a partial change: {stands:#}");
+        let is_done = current == after;
+        assert!(is_done || current == before, "{at} left a partial change: {current:#}");
         match first.status() {
             503 => count(if is_done { "done without a word" } else { "not done" }),
             status => {
@@ -182,7 +182,7 @@ async fn token_reuse_ends_the_session_under_any_fault() {
         Trial { name: "refresh-token, used twice", done: 401, done_before: (401, "invalid_token") };
     let whole = Scene::set(Shop::open()).await;
     assert_eq!(whole.shop.user(whole.session.user_id()).await.token_version, 1);
-    whatever_happens_to_any_call(async |InjectedFault { call, fault }| {
+    for_each_fault_at_each_call(async |InjectedFault { call, fault }| {
         let scene = Scene::set(Shop::open()).await;
         let warm = scene.shop.cold();
         let next = Session::of(&warm.refresh(&scene.session.refresh_token).await).unwrap();

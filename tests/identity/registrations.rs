@@ -125,7 +125,7 @@ async fn crashed_registration_leaves_no_partial_account() {
     for crash in 0..4 {
         for fault in [Fault::LoseRequest, Fault::LoseResponse] {
             let shop = Shop::open();
-            // All calls from this one on fail.
+            // This call and all later ones fail.
             shop.aws.fail(crash, fault);
             for later in 1..20 {
                 shop.aws.fail(crash + later, Fault::LoseRequest);
@@ -133,10 +133,10 @@ async fn crashed_registration_leaves_no_partial_account() {
             assert_eq!(shop.register(SPELLINGS[0]).await.status(), 503);
             shop.aws.heal();
             shop.check_accounts();
-            let stands = shop.profiles().len();
+            let registered = shop.profiles().len();
             assert_eq!(
                 shop.register(SPELLINGS[0]).await.status(),
-                if stands == 1 { 409 } else { 201 }
+                if registered == 1 { 409 } else { 201 }
             );
             shop.check_accounts();
             assert_eq!(shop.login(SPELLINGS[1], PASSWORD).await.status(), 200);

@@ -139,7 +139,7 @@ async fn two_quick_rotations_after_unknown_keys_fail_no_request() {
         signers += crowd.signers.len();
     }
     print(&format!(
-        "two rotations within twenty seconds, after made-up keys: {asked} requests, 0 failures, {signers} keys in 6 runs"
+        "two rotations within twenty seconds, after unknown keys: {asked} requests, 0 failures, {signers} keys in 6 runs"
     ));
     assert!(signers > 12, "{signers}: the new keys have signed nothing");
 }
@@ -159,7 +159,7 @@ async fn flood_of_unknown_keys_delays_a_new_key_by_at_most_30_seconds() {
         reads = reads.max(read);
     }
     print(&format!(
-        "a made-up key each second: a new key is kept out for {longest} s at most, {reads} reads of the secret in 90 s"
+        "an unknown key each second: a new key is rejected for {longest} s at most, {reads} reads of the secret in 90 s"
     ));
     assert!(longest <= RELOAD_LIMIT.interval().as_secs() && longest > 20, "{longest}");
     assert!(reads <= 4, "{reads}");

@@ -134,7 +134,7 @@ async fn password_change_ends_all_other_sessions() {
     assert_eq!(shop.refresh(&other["refresh_token"]).await.problem(401), "invalid_token");
     let subject = "password";
     until(
-        "the owner hears of it",
+        "the owner is notified",
         || shop.subjects(&email),
         |subjects| subjects.iter().any(|s| s.to_lowercase().contains(subject)),
     )

@@ -21,6 +21,11 @@ const PUBLIC: [&str; 17] = [
     "GET /products/{product_id}",
     "GET /inventory/{product_id}",
     "POST /prices/preview",
+    "POST /carts",
+    // The cart token of a guest is required instead.
+    "GET /carts/{cart_id}",
+    "POST /carts/{cart_id}/changes",
+    "GET /carts/{cart_id}/shipping-options",
     // Requires the provider's signature instead.
     "POST /webhooks/payments/{provider}",
     "GET /health",
@@ -46,6 +51,7 @@ fn with_ids(path: &str) -> String {
             "pay_0199c2a8-0000-7000-8000-00000000dead_0199c2a8-0000-7000-8000-00000000dead",
         )
         .replace("{notification_id}", "ntf_0199c2a8-0000-7000-8000-00000000dead")
+        .replace("{cart_id}", "crt_0199c2a8-0000-7000-8000-00000000dead")
         .replace("{address_id}", "adr_0199c2a8-0000-7000-8000-00000000dead")
         .replace("{market}", "dead")
         .replace("{shipping_method_id}", "shp_0199c2a8-0000-7000-8000-00000000dead")

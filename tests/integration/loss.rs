@@ -27,7 +27,6 @@ enum Scenario {
     ExpiredAfterCapture,
 }
 
-/// The event source mappings of an operation.
 async fn mappings(shop: &Shop, operation: &str) -> Vec<EventSourceMappingConfiguration> {
     let call = shop
         .lambda

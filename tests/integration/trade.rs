@@ -275,7 +275,7 @@ async fn partial_refunds_are_limited_to_the_capture() {
         ("exceeds_refundable", &json!(40))
     );
     until(
-        "the order hears of it",
+        "the order receives the event",
         || buyer.read_order(&order),
         |order| order["payment_status"] == "partially_refunded",
     )
@@ -285,7 +285,7 @@ async fn partial_refunds_are_limited_to_the_capture() {
     assert_eq!(rest.expect(201)["amount"]["amount"], 40);
     assert_eq!(admin.refund(&payment, 1).await.problem(409), "not_refundable");
     let refunded = until(
-        "the order hears of it",
+        "the order receives the event",
         || buyer.read_order(&order),
         |order| order["payment_status"] == "refunded",
     )

@@ -96,8 +96,8 @@ pub async fn refund_payment(
 
 async fn deliver_webhook(shop: &Shop, event_id: &str, payment: &str) {
     let event = events::webhook(shop.aws.secrets_manager(), shop.clock.now(), event_id, payment);
-    let heard = shop.call("receive-payment-webhook", event).await;
-    assert_eq!(heard.status(), 200, "{:?}", heard.answer);
+    let received = shop.call("receive-payment-webhook", event).await;
+    assert_eq!(received.status(), 200, "{:?}", received.answer);
 }
 
 /// The charges at the provider, each with its refundable amount.
@@ -105,8 +105,8 @@ pub fn charges(shop: &Shop) -> Vec<(i64, i64)> {
     let number = |item: &Value, name: &str| {
         item[name]["N"].as_str().and_then(|digits| digits.parse().ok()).expect("a number")
     };
-    let books = shop.aws.items("payment-simulator");
-    let charges = books
+    let records = shop.aws.items("payment-simulator");
+    let charges = records
         .iter()
         .filter(|item| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("CHARGE#")));
     charges.map(|charge| (number(charge, "amount"), number(charge, "refundable"))).collect()

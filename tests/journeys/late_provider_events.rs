@@ -30,8 +30,8 @@ async fn deliver_event(
 ) {
     let event =
         events::webhook_about(shop.aws.secrets_manager(), shop.clock.now(), event_id, kind, object);
-    let heard = shop.call("receive-payment-webhook", event).await;
-    assert_eq!(heard.status(), 200, "{:?}", heard.answer);
+    let received = shop.call("receive-payment-webhook", event).await;
+    assert_eq!(received.status(), 200, "{:?}", received.answer);
     harness.drain_queues().await;
 }
 
@@ -158,7 +158,7 @@ async fn won_dispute_changes_nothing_and_lost_dispute_refunds_the_payment() {
     for won in [true, false] {
         let (shop, mut harness, order, payment, charge) = confirmed().await;
         let object = json!({ "object": "dispute", "id": "dp_1", "payment_intent": charge });
-        for (state, kind, flag, stands) in [
+        for (state, kind, flag, payment_status) in [
             ("open", "created", Some("payment_disputed"), "paid"),
             ("withdrawn", "funds_withdrawn", Some("payment_disputed"), "refunded"),
             if won {
@@ -181,7 +181,7 @@ async fn won_dispute_changes_nothing_and_lost_dispute_refunds_the_payment() {
             let read = shop.read_order(&order).await;
             assert_eq!(
                 (&read["needs_review"], statuses(&read)),
-                (&json!(flag), ("confirmed", stands)),
+                (&json!(flag), ("confirmed", payment_status)),
                 "{state}: {read:#}"
             );
             assert_settled(&shop).await;

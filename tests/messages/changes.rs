@@ -9,7 +9,6 @@ use tests::events::sample;
 /// A message that results from a change.
 pub struct Sent {
     pub change: &'static str,
-    /// The destination queue.
     pub queue: &'static str,
     pub message: Value,
 }
@@ -187,6 +186,13 @@ fn price() -> Value {
     })
 }
 
+/// A stored price of goods that are not shipped.
+fn price_without_shipping() -> Value {
+    let mut price = price();
+    price.as_object_mut().unwrap().remove("shipping");
+    price
+}
+
 fn order_changes() -> Vec<Change> {
     let paid = json!({ "status": "confirmed", "stock": "committed", "payment": "paid", "captured_total": 5998, "version": 5,
         "payment_id": "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1",
@@ -211,6 +217,11 @@ fn order_changes() -> Vec<Change> {
             json!({ "payment_method": null, "stock": "reserved", "payment": "open", "version": 2 }),
         ),
         ("paid", Some(held.clone()), with(&paid, json!({ "stock": "committing", "version": 4 }))),
+        (
+            "paid-in-a-market",
+            Some(with(&held, json!({ "price": price() }))),
+            with(&paid, json!({ "price": price(), "stock": "committing", "version": 4 })),
+        ),
         (
             "declined",
             Some(held.clone()),
@@ -257,6 +268,11 @@ fn order_changes() -> Vec<Change> {
             with(&shipped, json!({ "price": price() })),
         ),
         (
+            "confirmed-without-shipping",
+            Some(with(&held, json!({ "price": price_without_shipping() }))),
+            with(&paid, json!({ "stock": "committing", "price": price_without_shipping() })),
+        ),
+        (
             "delivered",
             Some(shipped.clone()),
             with(
@@ -278,6 +294,14 @@ fn order_changes() -> Vec<Change> {
             with(
                 &shipped,
                 json!({ "refunded_total": 1000, "version": 7, "history": happened("payment_refunded", "shipped", None) }),
+            ),
+        ),
+        (
+            "refund-failed-after-it-succeeded",
+            Some(with(&paid, json!({ "refunded_total": 1000 }))),
+            with(
+                &paid,
+                json!({ "refunded_total": 1000, "refunds_reversed_total": 1000, "version": 7, "history": happened("refund_reversed", "confirmed", None) }),
             ),
         ),
     ]

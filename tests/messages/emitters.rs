@@ -36,6 +36,7 @@ pub fn all() -> Vec<(&'static str, Vec<Emitted>)> {
             vec![
                 of::<payments::messages::RecordEntry>("payments"),
                 of::<inventory::messages::RecordEntry>("inventory"),
+                of::<orders::messages::RecordEntry>("orders"),
             ],
         ),
         (

@@ -160,7 +160,7 @@ fn published_messages_match_their_schemas() {
             .or_default()
             .extend(schemas::shape(&message["data"]).into_iter().map(|(path, _)| path));
         for wrong in schemas::refusals(schema, &message["data"]) {
-            violations.push(format!("{change} sends a {kind} that is none: {wrong}"));
+            violations.push(format!("{change} sends an invalid {kind}: {wrong}"));
         }
         let envelope =
             json!([message["specversion"], message["dataschema"], message["datacontenttype"]]);

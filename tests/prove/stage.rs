@@ -220,8 +220,32 @@ impl Stage {
     }
 
     /// Changes the price of the product in the copy of orders to this number of cents: the catalogue
-    /// requires a price above 0. Nothing fails meanwhile, because the change is not part of the shop.
+    /// requires a price above 0.
     pub fn reprice(&mut self, cents: i64) {
+        self.change_copy(&format!("the price is {cents}"), |copy| {
+            copy["price"]["M"]["amount"]["N"] = cents.to_string().into();
+        });
+    }
+
+    /// Makes the product a download, which the market `gb` sells without tax.
+    pub fn sell_as_download(&mut self) {
+        let mut document = events::pricing()["document"].clone();
+        document["prices_include_tax"] = true.into();
+        document["taxes"][0]["treatment"] = "zero".into();
+        document["promotions"] = json!([]);
+        let rules = json!({
+            "pk": { "S": "PRICING#gb#GB" }, "market": { "S": "gb" }, "country": { "S": "GB" },
+            "version": { "N": "1" }, "document": { "S": document.to_string() },
+        });
+        self.shop.aws.put("order-products", &rules);
+        self.change_copy("the product is a download", |copy| {
+            copy["requires_shipping"] = json!({ "BOOL": false });
+        });
+    }
+
+    /// Changes the copy of the product in orders. Nothing fails meanwhile, because the change is not
+    /// part of the shop.
+    fn change_copy(&mut self, what: &str, change: impl FnOnce(&mut Value)) {
         let pk = format!("PRODUCT#{}", self.product);
         let copy = || {
             let mut copies = self.shop.aws.items("order-products").into_iter();
@@ -230,10 +254,10 @@ impl Stage {
         let mut changed = copy();
         let version = changed["version"]["N"].as_str().and_then(|version| version.parse().ok());
         changed["version"]["N"] = (version.unwrap_or(0_u64) + 1).to_string().into();
-        changed["price"]["M"]["amount"]["N"] = cents.to_string().into();
+        change(&mut changed);
         self.shop.aws.put("order-products", &changed);
-        self.ensure(copy() == changed, || "the price is not changed".to_owned());
-        self.note(&format!("the price is {cents}"));
+        self.ensure(copy() == changed, || format!("not changed: {what}"));
+        self.note(what);
     }
 
     /// Sends a request once. It succeeds, is rejected, fails temporarily, or its function dies.

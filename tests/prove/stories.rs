@@ -80,6 +80,8 @@ pub const STORIES: &[Story] = stories![
     "free and delivered", paths::free, "delivered";
     "free, then cancelled", paths::free_cancelled, "cancelled";
     "free, and cancelled before its stock is reserved", paths::free_cancelled_at_once, "cancelled";
+    "nothing is shipped", paths::download, "delivered";
+    "nothing is shipped, then cancelled", paths::download_cancelled, "cancelled, refunded";
 ];
 
 impl Story {

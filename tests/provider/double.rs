@@ -24,7 +24,6 @@ use crate::contract::{self, to_charge, to_refund, usd};
 /// The retention of an idempotency key.
 const KEY_RETENTION: Duration = Duration::from_secs(24 * 3600);
 
-/// The fault of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// The request never arrives.

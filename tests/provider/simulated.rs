@@ -87,8 +87,8 @@ async fn simulated_provider_fulfils_the_contract() {
 
 #[tokio::test]
 async fn each_test_token_behaves_as_documented() {
-    let succeeds = |fact: &Result<ProviderResult, ProviderError>| {
-        matches!(fact, Ok(ProviderResult::Succeeded { .. }))
+    let succeeds = |result: &Result<ProviderResult, ProviderError>| {
+        matches!(result, Ok(ProviderResult::Succeeded { .. }))
     };
     for (token, first, then, charges) in [
         ("tok_ok", "charged", "charged", 1),
@@ -108,17 +108,17 @@ async fn each_test_token_behaves_as_documented() {
     ] {
         let fixture = SimulatedFixture::new();
         let order = to_charge(token, token);
-        let said = |fact: &Result<ProviderResult, ProviderError>| match fact {
+        let said = |result: &Result<ProviderResult, ProviderError>| match result {
             Ok(ProviderResult::Succeeded { .. }) => "charged",
             Ok(ProviderResult::Declined { .. }) => "declined",
             Ok(ProviderResult::ActionRequired { .. }) => "action",
             Ok(ProviderResult::Processing { .. }) => "processing",
-            Ok(fact) => panic!("{fact:?}"),
+            Ok(result) => panic!("{result:?}"),
             Err(_) => "silence",
         };
         assert_eq!(said(&fixture.provider.charge(&order).await), first, "{token}");
-        let look = fixture.provider.retrieve(&order).await.unwrap();
-        assert_eq!(look.map_or("unknown", |fact| said(&Ok(fact))), then, "{token}");
+        let retrieved = fixture.provider.retrieve(&order).await.unwrap();
+        assert_eq!(retrieved.map_or("unknown", |result| said(&Ok(result))), then, "{token}");
         assert_eq!(fixture.count(order.payment_id), charges, "{token}");
         // A repeated lost charge and a repeated query of a late one are charged once.
         if matches!(token, "tok_timeout_before_charge" | "tok_5xx_then_ok" | "tok_late_webhook") {

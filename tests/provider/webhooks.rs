@@ -156,8 +156,8 @@ async fn signed_stripe_webhooks_apply_once_and_others_are_rejected() {
     refused(&over_stripe(shop.aws.clone(), &running(), later), &sent.signature, &sent.body).await;
 
     for _ in 0..3 {
-        let heard = post_webhook(&shop, &sent.signature, &sent.body).await;
-        assert_eq!(heard.status(), 200, "{:?}", heard.answer);
+        let received = post_webhook(&shop, &sent.signature, &sent.body).await;
+        assert_eq!(received.status(), 200, "{:?}", received.answer);
         assert_eq!(state().await, IntentState::Captured);
     }
     assert_eq!(stripe.charges(order.payment_id).await, 1);

@@ -14,10 +14,11 @@ const RUNBOOK: &str = "localstack/README.md";
 const TOPIC: &str = "arn:aws:sns:us-east-1:000000000000:ferrocart-alarms";
 
 /// Metrics whose alarm is essential, each with the reason.
-const ESSENTIAL: [(&str, &str); 11] = [
+const ESSENTIAL: [(&str, &str); 12] = [
     ("ApproximateNumberOfMessagesVisible", "dead letters"),
     ("5XXError", "5xx answers of the API"),
     ("OldestUnsettledOrderSeconds", "orders"),
+    ("OrderWithoutMarket", "orders: nobody can place one"),
     ("RetriesExhausted", "orders, and payments without an outcome"),
     ("NeedsReview", "money: a refund failed, or the provider contradicts a record"),
     ("DuplicateCapture", "money"),

@@ -155,7 +155,6 @@ fn graph(title: &str, width: u64, unit: Unit, series: Vec<Series>) -> Widget {
     Widget::Graph(Graph { title: title.to_owned(), width, unit, series })
 }
 
-/// Both dashboards.
 pub fn dashboards() -> [Dashboard; 2] {
     [
         Dashboard { name: "shop", title: "Ferrocart: shop", widgets: shop_widgets() },

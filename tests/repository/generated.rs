@@ -1,7 +1,9 @@
-//! The generated files: the API's method settings, routes and gateway responses and the saved
-//! queries in `template.yaml`, the permissions of routes and the alarms of releases in each
-//! service's template, the dashboards, and the table of operations in `functions/README.md`.
-//! `make template` writes them.
+//! The generated parts of files, which `make template` writes:
+//!
+//! - in `template.yaml`: method settings, routes and responses of the gateway, and saved queries
+//! - in the template of each service: the permissions of its routes and its alarms of releases
+//! - the dashboards
+//! - in `functions/README.md`: the tables of operations and metrics
 
 mod log_queries;
 mod operations_table;

@@ -1,7 +1,7 @@
 //! The language of the repository: every sentence that a person reads uses the terms of the field.
 //!
-//! Checks comments, documentation, log lines, problems, mails, templates and the texts of the
-//! tools. A failure names the file, the line and a better word.
+//! Checks comments, documentation, log lines, problems, mails, templates, the API document and the
+//! texts of the tools. A failure names the file, the line and a better word.
 
 use std::{path::Path, process::Command};
 
@@ -114,8 +114,6 @@ fn prose_of(file: &str, line: &str) -> Option<String> {
             let comment = line.find("//").filter(|at| !line[..*at].ends_with(':'));
             match comment {
                 Some(at) => Some(line[at..].to_owned()),
-                // Test inputs are not prose.
-                None if file.starts_with("tests/") => None,
                 None => Some(texts(line)),
             }
         }
@@ -125,6 +123,14 @@ fn prose_of(file: &str, line: &str) -> Option<String> {
             None => texts(line),
         }),
         Some("toml") => line.find('#').map(|at| line[at..].to_owned()),
+        // The API document: its descriptions; the other texts are names and examples.
+        Some("json") if file.starts_with("functions/platform/openapi") => {
+            let line = line.trim_start();
+            let is_prose = ["\"description\"", "\"summary\"", "\"title\"", "\"detail\""]
+                .iter()
+                .any(|name| line.starts_with(name));
+            is_prose.then(|| line.to_owned())
+        }
         Some("md" | "yaml" | "yml" | "html" | "txt") => Some(line.to_owned()),
         None if file.ends_with("Makefile") => Some(line.to_owned()),
         _ => None,

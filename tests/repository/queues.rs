@@ -204,7 +204,7 @@ fn only_publishers_may_send() {
                 && statement["Condition"]["ArnNotEquals"].is_object()
         };
         if !denies.into_iter().any(|statement| holds(&statement)) {
-            violations.push(format!("anybody with the permission may send to {name}: add a QueuePolicy that denies all but its senders"));
+            violations.push(format!("every role with the permission may send to {name}: add a QueuePolicy that denies all but its senders"));
         }
     }
     none(violations);

@@ -50,12 +50,12 @@ use crate::{
 /// The in-memory AWS services, the configuration with which SDK clients call DynamoDB, and clients
 /// that are built already. Clones share their state.
 #[derive(Clone)]
-pub struct Aws(Arc<World>, Option<SdkConfig>, Option<Arc<Clients>>);
+pub struct Aws(Arc<Services>, Option<SdkConfig>, Option<Arc<Clients>>);
 
 /// Checks the tables after a write. Returns the violation.
 pub type Check = fn(&DynamoDb) -> Result<(), String>;
 
-struct World {
+struct Services {
     dynamodb: DynamoDb,
     partitions: Mutex<Option<Partitions>>,
     sqs: Sqs,
@@ -117,13 +117,13 @@ impl Aws {
     /// calls, faults and limits are not copied.
     #[must_use]
     pub fn copy(&self) -> Self {
-        let world = &*self.0;
+        let services = &*self.0;
         Self::of(
-            world.dynamodb.copy(),
-            world.sqs.clone(),
-            world.secrets.clone(),
-            world.ses.clone(),
-            world.generation + 1,
+            services.dynamodb.copy(),
+            services.sqs.clone(),
+            services.secrets.clone(),
+            services.ses.clone(),
+            services.generation + 1,
         )
     }
 
@@ -151,7 +151,7 @@ impl Aws {
         ses: Ses,
         generation: u64,
     ) -> Self {
-        let world = World {
+        let services = Services {
             dynamodb,
             partitions: Mutex::default(),
             sqs,
@@ -177,7 +177,7 @@ impl Aws {
             latency: Mutex::default(),
             random_times: Mutex::default(),
         };
-        Self(Arc::new(world), None, None)
+        Self(Arc::new(services), None, None)
     }
 
     /// A reproducible sequence of ids that differs from the sequence of the instance this one was
@@ -275,6 +275,7 @@ impl Aws {
         let dead_letter_url = sqs::url(&format!("{name}-dead-letter"));
         Queue::new(self.sqs_client(), sqs::url(name), dead_letter_url)
     }
+
     pub fn database(&self) -> &DynamoDb {
         &self.0.dynamodb
     }
@@ -282,6 +283,7 @@ impl Aws {
     pub fn queues(&self) -> &Sqs {
         &self.0.sqs
     }
+
     pub fn secrets_manager(&self) -> &SecretsManager {
         &self.0.secrets
     }

@@ -28,7 +28,7 @@ impl CloudWatch {
         lock(&self.requests).clone()
     }
 
-    /// Answers `GetMetricData`.
+    /// Answers `GetMetricData` with the ages of messages that a test has set.
     pub(crate) fn call(&self, request: &[u8]) -> (u16, Vec<u8>) {
         let mut encoder = Encoder::new(Vec::new());
         let status = match decode(&mut Decoder::new(request)) {

@@ -31,11 +31,9 @@ const MEGABYTES_OF_ONE_CPU: f64 = 1769.0;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cost {
-    /// Calls of any service.
     pub calls: f64,
     /// Sequential round trips: concurrent calls share one.
     pub steps: f64,
-    /// Read units of DynamoDB.
     pub read_units: f64,
     /// Write units of DynamoDB, with those of the indexes.
     pub write_units: f64,
@@ -120,7 +118,6 @@ pub struct Limits {
     pub init_ratio: f64,
     /// Page faults until the function is ready. [`Limits::TOLERANCE`] applies.
     pub init_faults: f64,
-    /// Peak resident memory.
     pub resident_megabytes: f64,
     pub zip_megabytes: f64,
 }
@@ -239,7 +236,7 @@ impl Cost {
         figures(self).iter().zip(figures(ceiling)).any(|(figure, ceiling)| *figure > ceiling)
     }
 
-    /// The cost as `tests/bench/budgets.toml` has it.
+    /// The cost in the format of `tests/bench/budgets.toml`.
     fn inline_table(&self) -> String {
         format!(
             "{{ calls = {:?}, steps = {:?}, read_units = {:?}, write_units = {:?}, queue_requests = {:?} }}",

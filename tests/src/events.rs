@@ -17,7 +17,7 @@ use crate::{
 pub const USER: &str = "usr_0199c2a8-0000-7000-8000-000000000001";
 /// An administrator of the shop.
 pub const ADMIN: &str = "usr_0199c2a8-0000-7000-8000-000000000002";
-/// Another customer.
+/// A customer who owns nothing in the tests.
 pub const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-000000000003";
 
 /// Builder of an API Gateway request.
@@ -56,7 +56,6 @@ pub fn adjustment(key: &str, product: &str, body: &Value) -> Value {
     request.caller(ADMIN).header("idempotency-key", key).event()
 }
 
-/// The event of [`order`].
 pub fn new_order(key: &str, order_request: &Value) -> Value {
     order(key, order_request).event()
 }
@@ -131,7 +130,6 @@ impl Http {
         self
     }
 
-    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.0["headers"][name] = value.into();
@@ -143,7 +141,6 @@ impl Http {
         self
     }
 
-    /// Replaces the body.
     #[must_use]
     pub fn body(mut self, body: &str) -> Self {
         self.0["body"] = body.into();

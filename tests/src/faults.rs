@@ -3,6 +3,7 @@
 use std::thread;
 
 use crate::aws::{Called, Fault};
+
 pub const FAULTS: [Fault; 4] =
     [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict];
 
@@ -12,14 +13,13 @@ pub const FAULTS: [Fault; 4] =
 pub struct InjectedFault {
     /// The call's number, counted from the injection.
     pub call: usize,
-    /// What goes wrong.
     pub fault: Fault,
 }
 
 /// Prints the injected fault when the scenario panics.
-struct Told(InjectedFault);
+struct PrintOnPanic(InjectedFault);
 
-impl Drop for Told {
+impl Drop for PrintOnPanic {
     fn drop(&mut self) {
         if thread::panicking() {
             let InjectedFault { call, fault } = self.0;
@@ -35,19 +35,19 @@ pub async fn for_each_fault(
 ) {
     for call in calls {
         for fault in FAULTS {
-            let told = Told(InjectedFault { call, fault });
-            story(told.0).await;
+            let injected = PrintOnPanic(InjectedFault { call, fault });
+            story(injected.0).await;
         }
     }
 }
 
 /// Runs a scenario for each fault at every call of its operation. The scenario returns the answer
 /// of the faulty operation. The last run injects no fault.
-pub async fn whatever_happens_to_any_call(mut story: impl AsyncFnMut(InjectedFault) -> Called) {
+pub async fn for_each_fault_at_each_call(mut story: impl AsyncFnMut(InjectedFault) -> Called) {
     for fault in FAULTS {
         for call in 0.. {
-            let told = Told(InjectedFault { call, fault });
-            if story(told.0).await.calls.len() <= call {
+            let injected = PrintOnPanic(InjectedFault { call, fault });
+            if story(injected.0).await.calls.len() <= call {
                 break;
             }
         }

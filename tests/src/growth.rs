@@ -201,7 +201,7 @@ fn has_own_key(item: &Item, kept: &str) -> bool {
     keys.iter().any(|key| is_numbered(key, kept))
 }
 
-/// Whether copies of a key have the number of the copy.
+/// Whether a copy of this key contains the number of the copy.
 fn is_numbered(key: &str, kept: &str) -> bool {
     key.split(|c| !is_part_of_id(c)).any(|run| is_id(run, kept))
 }

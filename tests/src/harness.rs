@@ -87,6 +87,7 @@ impl Harness {
     pub fn stop(&mut self, queue: &str) -> Lambda {
         self.consumers.remove(queue).unwrap_or_else(|| panic!("{queue} has no consumer"))
     }
+
     pub fn start(&mut self, queue: &'static str, lambda: Lambda) {
         self.consumers.insert(queue, lambda);
     }

@@ -37,7 +37,6 @@ pub struct Limits {
     pub conflict_window: Duration,
 }
 
-/// Why a write is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// A partition key has no units left.
@@ -45,6 +44,7 @@ pub enum Refusal {
     /// Another transaction is writing the item.
     Conflict,
 }
+
 #[derive(Debug)]
 pub struct Partitions {
     tables: BTreeMap<String, Table>,
@@ -80,6 +80,7 @@ struct Store {
     left: f64,
     at: Instant,
 }
+
 #[derive(Debug)]
 struct Write {
     table: String,

@@ -102,6 +102,7 @@ impl RemoteProvider {
     pub fn set_network(&self, network: Network) {
         self.state().network = network;
     }
+
     pub fn network(&self) -> Network {
         self.state().network
     }
@@ -254,12 +255,12 @@ impl RemoteProvider {
     }
 
     fn charges(&self, payment: PaymentId) -> usize {
-        let books = self.aws.items("payment-simulator");
+        let records = self.aws.items("payment-simulator");
         let of_payment = |item: &&Value| {
             text(item, "pk").starts_with("CHARGE#")
                 && text(item, "payment_id") == payment.to_string()
         };
-        books.iter().filter(of_payment).count()
+        records.iter().filter(of_payment).count()
     }
 }
 

@@ -36,16 +36,12 @@ impl Rng {
         self.within(0..100) < percent
     }
 
-    /// A random element.
-    ///
     /// # Panics
     /// If there are no elements.
     pub fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.within(0..of.len())]
     }
 
-    /// A random duration.
-    ///
     /// # Panics
     /// If the range is empty.
     pub fn milliseconds(&mut self, range: Range<usize>) -> Duration {

@@ -26,6 +26,8 @@ enum Before {
     /// The order of the samples with this status: paid, its stock committed, and with a shipping
     /// address.
     Order(&'static str),
+    /// The carts of the samples: that of a guest, and the empty one of Ada.
+    Carts,
     /// The secret that signs the provider's event in the sample.
     WebhookSecret,
     /// This sample was processed before.
@@ -93,6 +95,8 @@ fn state_before(operation: &str) -> Vec<Before> {
             vec![Stock, Done("reserve-stock")]
         }
         "create-order" => vec![Done("replicate-product")],
+        "get-cart" | "list-shipping-options" | "merge-cart" => vec![Carts],
+        "change-cart" => vec![Carts, Done("replicate-product")],
         "preview-prices" => vec![Done("replicate-product"), Done("replicate-pricing")],
         "get-order" | "get-order-timeline" | "list-orders" | "cancel-order" | "update-order"
         | "advance-order" | "update-buyer" | "resume-orders" => vec![PENDING],
@@ -169,6 +173,7 @@ async fn reach(shop: &Shop, before: Before) {
                 lines.map(|(name, text)| (name.to_owned(), json!({ "S": text }))).collect();
             shop.aws.put("orders", &order);
         }
+        Carts => store_carts(shop),
         WebhookSecret => {
             let secrets = json!({ "current": "whsec_sample_0123456789abcdef", "previous": "" });
             shop.aws.secrets_manager().set("payment-webhook-secrets", &secrets.to_string());
@@ -194,6 +199,27 @@ async fn reach(shop: &Shop, before: Before) {
                 assert_eq!(shop.call("adjust-stock", adjustment).await.status(), 201);
             }
         }
+    }
+}
+
+/// Stores the carts of the samples, because the secrets of created carts are random.
+fn store_carts(shop: &Shop) {
+    let event = sample("merge-cart");
+    let token = event["headers"]["x-cart-token"].as_str().expect("the sample has it");
+    let (guest, secret) = token.split_once('.').expect("the sample has it");
+    let own = event["pathParameters"]["cart_id"].as_str().expect("the sample has it");
+    let owners = [
+        (guest, "secret_hash", shared::ids::sha256_hex(secret)),
+        (own, "user_id", events::USER.to_owned()),
+    ];
+    for (cart, attribute, owner) in owners {
+        shop.aws.put("order-carts", &json!({
+            "pk": { "S": format!("CART#{cart}") }, attribute: { "S": owner }, "version": { "N": "1" },
+            "write_id": { "S": "0199c2a80000700080000000000000b1" }, "state": { "S": "open" },
+            "lines": { "L": [] }, "mutations": { "L": [] },
+            "created_at": { "S": "2026-11-21T09:48:49.123Z" }, "updated_at": { "S": "2026-11-21T09:48:49.123Z" },
+            "expires_at": { "S": "2100-01-01T00:00:00.000Z" }, "ttl": { "N": "4102444800" },
+        }));
     }
 }
 

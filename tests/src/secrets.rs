@@ -91,6 +91,7 @@ impl SecretsManager {
         *self.overtaking.lock().unwrap_or_else(PoisonError::into_inner) =
             Some((full_name(name), token.to_owned()));
     }
+
     pub(crate) fn call(&self, operation: &str, request: &Value) -> (u16, String) {
         let text = |name: &str| request[name].as_str().unwrap_or_default().to_owned();
         let name = full_name(&text("SecretId"));

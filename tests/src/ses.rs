@@ -72,10 +72,11 @@ impl Ses {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_owned());
     }
 
-    /// Accepts mails again.
+    /// Ends the outage: mails are accepted again.
     pub fn heal(&self) {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
+
     pub(crate) fn call(&self, request: &Value) -> (u16, String) {
         let text = |pointer: &str| {
             request.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()

@@ -25,6 +25,7 @@ impl Clone for Sqs {
         Self { state: Mutex::new(self.lock().clone()) }
     }
 }
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueuedMessage {
     /// Its id, unique across all queues.
@@ -48,9 +49,11 @@ impl QueuedMessage {
         serde_json::from_str(&self.body).expect("a message is JSON")
     }
 }
+
 pub fn url(queue: &str) -> String {
     format!("http://aws.test/{ACCOUNT}/{}", full_name(queue))
 }
+
 pub fn arn(queue: &str) -> String {
     format!("arn:aws:sqs:{}:{ACCOUNT}:{}", crate::template::REGION, full_name(queue))
 }
@@ -121,7 +124,6 @@ impl Sqs {
         id
     }
 
-    /// The messages in a queue.
     pub fn waiting(&self, queue: &str) -> Vec<QueuedMessage> {
         self.lock()
             .queues

@@ -14,7 +14,7 @@ use serde_yaml_ng::Value as Yaml;
 
 use self::yaml::spelled_out;
 
-/// The stack name in tests.
+/// The name of the stack that tests deploy.
 pub const STACK: &str = "ferrocart";
 /// The account id, as in emulators.
 pub const ACCOUNT: &str = "000000000000";

@@ -16,7 +16,6 @@ struct Entry {
     updated_at: u32,
 }
 
-/// An item of the list.
 #[derive(Clone, Debug)]
 struct Stored {
     name_sort: String,

@@ -260,7 +260,7 @@ async fn link_is_only_in_its_mail() {
             "ada@example.com",
             "Ada",
         ] {
-            assert!(!item.contains(secret), "{secret} stands in {item}");
+            assert!(!item.contains(secret), "{secret} is in {item}");
         }
         let listed = fixture
             .call("list-notifications", events::get("/notifications").caller(events::USER).event())

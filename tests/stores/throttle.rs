@@ -35,6 +35,7 @@ fn buckets() -> Buckets {
 fn strangers() -> Bucket {
     buckets().login_unknown_device("ada@example.com")
 }
+
 async fn fill(store: &Store, bucket: &Bucket, now: Timestamp) {
     for _ in 0..bucket.limit().burst() {
         assert_eq!(store.consume_attempt(bucket, now).await.unwrap(), RateLimitDecision::Allowed);

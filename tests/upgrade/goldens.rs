@@ -44,7 +44,6 @@ pub fn read() -> Golden {
     Golden { items: files.map(table).collect(), refresh_token: refresh_token.trim().to_owned() }
 }
 
-/// The goldens of a shop.
 pub fn of((shop, refresh_token): &(Shop, String)) -> Golden {
     let names = template().tables().into_keys();
     let names = names.map(|name| name.trim_start_matches(STACK).trim_start_matches('-').to_owned());
@@ -119,7 +118,6 @@ pub fn kind(table: &str, item: &Value) -> String {
     }
 }
 
-/// The key of an item.
 pub fn key(item: &Value) -> Value {
     let key = ["pk", "sk"]
         .into_iter()

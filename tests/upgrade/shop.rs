@@ -343,7 +343,6 @@ fn order_of(item: &Value) -> String {
     text(item, "pk").trim_start_matches("ORDER#").to_owned()
 }
 
-/// The payment of an order.
 fn payment_of(shop: &Shop, order: &str) -> String {
     let items = shop.aws.items("payments");
     let is_it =

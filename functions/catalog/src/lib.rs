@@ -20,7 +20,6 @@ pub struct Catalog {
     /// Contain the server key of this service, which seals cursors.
     pub secrets: Secrets,
     pub clock: Clock,
-    /// Source of random bytes.
     pub ids: Ids,
     /// Maximum quantity of a product per order, unless the product sets its own.
     pub max_per_order: u32,

@@ -14,7 +14,6 @@ pub struct ProductChanged {
     pub version: u64,
     /// The shop's SKU of the product.
     pub sku: String,
-    /// The name of the product.
     pub name: String,
     pub category: String,
     /// The price of one unit in all markets with its currency that have none of their own.
@@ -22,7 +21,7 @@ pub struct ProductChanged {
     /// Prices of markets and of further currencies. The price of a market precedes that of its
     /// currency.
     pub prices: Vec<ExplicitPrice>,
-    /// Decides the tax rates.
+    /// The class that selects the tax rates of the product in each market.
     pub tax_class: String,
     /// The weight of one piece in grams; 0 if it is unknown.
     pub weight_g: u32,

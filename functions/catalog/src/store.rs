@@ -124,17 +124,11 @@ impl Store {
     }
 
     /// The product, also if archived.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn find(&self, product_id: ProductId) -> Result<Option<Product>, TableError> {
         self.products.get(Key::new(product_key_text(product_id))).await?.map(from_item).transpose()
     }
 
     /// A page of the products that are sold, by name: of one category or of all.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn list(
         &self,
         category: Option<&Category>,
@@ -280,6 +274,7 @@ impl Store {
 const ACTIVE: &str = "active";
 /// Prefix of archived products in `active-index`.
 const ARCHIVED: &str = "archived";
+
 fn product_key_text(product_id: ProductId) -> String {
     format!("PRODUCT#{product_id}")
 }

@@ -55,7 +55,7 @@ pub struct EntryLine {
     pub account: String,
     /// `pcs:<product>`, pieces of the product.
     pub unit: String,
-    /// Number of pieces.
+    /// Pieces; negative if they leave the account.
     pub amount: i64,
 }
 

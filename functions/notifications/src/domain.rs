@@ -46,7 +46,6 @@ pub enum Delivery {
         /// When another attempt may take over.
         locked_until: Timestamp,
     },
-    /// SES accepted the mail.
     Sent,
     /// SES rejected the mail permanently. The shop still shows the notification.
     Failed {
@@ -74,7 +73,6 @@ pub enum SendDecision {
 }
 
 impl Delivery {
-    /// The decision for attempt `attempt_id` at `now`.
     pub fn send_decision(&self, attempt_id: &str, now: Timestamp) -> SendDecision {
         match self {
             Self::Sent | Self::Failed { .. } | Self::Suppressed => SendDecision::Finished,

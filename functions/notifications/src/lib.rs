@@ -42,7 +42,6 @@ pub struct Notifications {
     /// anything from a request.
     pub store_url: String,
     pub clock: Clock,
-    /// Source of random bytes.
     pub ids: Ids,
 }
 

@@ -1,12 +1,25 @@
 //! Errors of orders, and the problem responses for them.
 
+use lambda_http::http::StatusCode;
 use serde_json::json;
 use shared::{
     http::IdempotencyKey, problem::Problem, queue::Retryable, secret::SecretError,
     table::TableError, validation::Violation,
 };
 
-use crate::domain::{placement::PlacementError, quote::MarketError, saga::Rejection};
+use crate::{
+    domain::{
+        cart::{CartError, MAX_LINES},
+        number::order_number,
+        placement::PlacementError,
+        quote::MarketError,
+        saga::Rejection,
+    },
+    metrics,
+};
+
+/// Seconds after which a client may ask a shop without a market again: an operator has to act.
+const NO_MARKET_SECONDS: u64 = 60;
 
 /// Why an operation on an order fails.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +54,8 @@ pub enum OrderError {
     /// Some orders of the user could not be updated.
     #[error("{failed} orders of the user could not be updated")]
     NotAllUpdated { failed: usize },
+    #[error(transparent)]
+    Cart(#[from] CartError),
     #[error("a request to a table of orders failed")]
     Table(#[from] TableError),
 }
@@ -48,6 +63,18 @@ pub enum OrderError {
 /// Every error can be transient: the order becomes visible, a newer release replaces this one, or
 /// the next attempt updates the remaining orders.
 impl Retryable for OrderError {}
+
+impl OrderError {
+    /// The error of a rejected placement. An order without a market in a shop that requires one is
+    /// counted, because then no buyer of that storefront can order.
+    pub(crate) fn rejected(error: PlacementError) -> Self {
+        if error == PlacementError::Market(MarketError::NoMarket) {
+            tracing::error!("order without a market rejected, the storefront has to name a market");
+            metrics::ORDER_WITHOUT_MARKET.increment();
+        }
+        Self::Placement(error)
+    }
+}
 
 impl From<OrderError> for Problem {
     fn from(error: OrderError) -> Self {
@@ -95,6 +122,7 @@ impl From<OrderError> for Problem {
             unfinished @ (OrderError::OutOfTime | OrderError::NotAllUpdated { .. }) => {
                 Self::unavailable().caused_by(&unfinished)
             }
+            OrderError::Cart(error) => cart_problem(error),
             OrderError::Table(error) => error.into(),
         }
     }
@@ -151,6 +179,11 @@ fn placement_problem(error: PlacementError) -> Problem {
 fn market_problem(error: &MarketError) -> Problem {
     let invalid = |pointer: &str, violation: Violation| Problem::invalid_field(pointer, &violation);
     match error {
+        MarketError::NoMarket => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no_market", "No market")
+                .detail("The shop sells only in markets. Name one of them in `market`.")
+                .retry_after(NO_MARKET_SECONDS)
+        }
         MarketError::MarketRequired => invalid(
             "/market",
             Violation::new("required", "A shipping method belongs to a market. Send both."),
@@ -159,7 +192,14 @@ fn market_problem(error: &MarketError) -> Problem {
             "/shipping_address",
             Violation::new(
                 "shipping_address_required",
-                "An order in a market needs the address that it is shipped to and taxed at.",
+                "Goods are shipped. Send the address that they are shipped to and taxed at.",
+            ),
+        ),
+        MarketError::BillingAddressRequired => invalid(
+            "/billing_address",
+            Violation::new(
+                "billing_address_required",
+                "Nothing is shipped. The order needs a billing address, where it is taxed.",
             ),
         ),
         MarketError::UnknownMarket => invalid(
@@ -173,15 +213,15 @@ fn market_problem(error: &MarketError) -> Problem {
             &format!("/items/{position}/product_id"),
             Violation::new("not_sold_here", "The product has no price in the market. Remove it."),
         ),
-        MarketError::NotDeliveredThere => invalid(
-            "/shipping_address/country",
+        MarketError::NotDeliveredThere { at } => invalid(
+            &format!("/{}/country", at.name()),
             Violation::new(
                 "not_delivered_there",
                 "The market does not deliver these goods to the country.",
             ),
         ),
-        MarketError::UnknownRegion => invalid(
-            "/shipping_address/region",
+        MarketError::UnknownRegion { at } => invalid(
+            &format!("/{}/region", at.name()),
             Violation::new(
                 "unknown_region",
                 "Tax depends on the region here. Send its code of ISO 3166-2, such as CA or US-CA.",
@@ -205,6 +245,44 @@ fn market_problem(error: &MarketError) -> Problem {
             Problem::unprocessable("below_minimum", "Total below the minimum")
                 .detail("Order more, so that the total is 0 or at least the minimum.")
                 .with("minimum", json!(minimum))
+        }
+    }
+}
+
+fn cart_problem(error: CartError) -> Problem {
+    match error {
+        CartError::NotFound => Problem::not_found("cart"),
+        CartError::Ordered { order_id } => {
+            Problem::new(StatusCode::GONE, "cart_ordered", "Cart ordered")
+                .detail(
+                    "The cart became the order in `order_id`. Create a new cart with POST /carts.",
+                )
+                .with("order_id", json!(order_id))
+                .with("number", order_number(order_id))
+        }
+        busy @ CartError::Busy => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "cart_busy", "Cart busy")
+                .detail("Other requests changed the cart at the same time. Repeat the request, with the same mutation_id.")
+                .retry_after(1)
+                .caused_by(&busy)
+        }
+        CartError::TooLarge => Problem::unprocessable("cart_too_large", "Cart too large")
+            .detail("Shorten the note, or remove attributes."),
+        CartError::TooManyLines => Problem::unprocessable("too_many_lines", "Too many lines")
+            .detail("Remove a product before you add another.")
+            .with("maximum", MAX_LINES),
+        CartError::NothingToChange => {
+            let detail = "Send at least one field to change.";
+            Problem::invalid_field("", &Violation::new("nothing_to_change", detail))
+        }
+        CartError::RepeatedProduct { list, position } => {
+            let violation =
+                Violation::new("duplicate_value", "Name each product once, in `set` or `add`.");
+            Problem::invalid_field(&format!("/{list}/{position}/product_id"), &violation)
+        }
+        CartError::UnknownProduct { list, position } => unknown_product(list, position),
+        CartError::TooManyOfProduct { list, position, maximum } => {
+            too_many_of_product(list, position, maximum)
         }
     }
 }

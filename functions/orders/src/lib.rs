@@ -5,6 +5,7 @@
 use shared::{aws, clock::Clock, config, ids::Ids, secret::Secrets, table::Table, throttle::Limit};
 
 mod advance;
+pub mod carts;
 pub mod domain;
 pub mod error;
 pub mod messages;
@@ -48,7 +49,8 @@ impl Orders {
         let secrets = aws_sdk_secretsmanager::Client::new(&config);
         let store = Store {
             orders: Table::new(client.clone(), config::required("ORDERS_TABLE")),
-            products: Table::new(client, config::required("ORDER_PRODUCTS_TABLE")),
+            products: Table::new(client.clone(), config::required("ORDER_PRODUCTS_TABLE")),
+            carts: Table::new(client, config::required("ORDER_CARTS_TABLE")),
             shards: config::parsed("INDEX_SHARDS"),
         };
         let verified = BuyerLimit {
@@ -64,6 +66,8 @@ impl Orders {
             unverified,
             network: Limit::within(config::parsed("NETWORK_UNPAID_ORDERS"), verified.pay_within),
             max_per_order: config::parsed("MAX_PER_ORDER"),
+            // An order without a market has no tax, which only a trial may leave out.
+            requires_market: config::required("STAGE") == "prod",
         };
         Self {
             store,

@@ -1,11 +1,11 @@
-//! The data of the commands and mails that orders publishes.
+//! The data of the commands, ledger entries and mails that orders publishes.
 
 use serde::Serialize;
 use shared::{
     clock::Timestamp,
     ids::{OrderId, ProductId, UserId},
     money::Money,
-    queue,
+    prefixed_id, queue,
 };
 
 use crate::domain::order_request::PaymentMethod;
@@ -64,12 +64,46 @@ pub struct OpenPayment {
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct CancelPayment {
     pub order_id: OrderId,
-    /// The buyer.
     pub user_id: UserId,
     /// The total of the order.
     pub amount: Money,
     /// The number of times that the commands of the order were sent again.
     pub attempt: u64,
+}
+
+prefixed_id!(
+    /// Id of a ledger entry.
+    EntryId,
+    "ent"
+);
+
+/// `record_entry.v1`: the order was sold, or a part of its sale was reversed. The amounts of the
+/// lines sum to zero.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+pub struct RecordEntry {
+    /// Derived from the order, its version and the kind, so a repeated message has the same id.
+    pub entry_id: EntryId,
+    pub occurred_at: Timestamp,
+    /// `sale`: the order was confirmed. `sale_reversal`: money was returned to the buyer.
+    /// `sale_reinstatement`: returned money came back.
+    pub kind: &'static str,
+    pub order_id: OrderId,
+    /// The funds of the order, and one line for each part of its total. No amount is 0.
+    pub lines: Vec<EntryLine>,
+}
+
+/// A debit or credit of one account: a positive amount enters the account, a negative one leaves
+/// it.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+pub struct EntryLine {
+    /// `customer_funds:<order>`, `revenue:goods`, `revenue:shipping` or `tax:<jurisdiction>`.
+    pub account: String,
+    /// The currency code.
+    pub unit: &'static str,
+    /// In minor units.
+    pub amount: i64,
 }
 
 /// `send_notification.v1`: send a mail to the buyer.
@@ -87,6 +121,9 @@ pub struct MailData {
     /// The discounts on goods and shipping, one per promotion.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub discounts: Vec<MailAmount>,
+    /// `false` if nothing is shipped. Absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requires_shipping: Option<bool>,
     /// The shipping method and its price before discounts. Absent if nothing is shipped, or the
     /// order has no market.
     #[serde(skip_serializing_if = "Option::is_none")]

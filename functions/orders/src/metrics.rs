@@ -50,6 +50,12 @@ pub const LIMIT_RELEASE_FAILED: Metric = Metric::count(
     "Paid orders that still count as unpaid against their network",
 );
 
+pub const ORDER_WITHOUT_MARKET: Metric = Metric::count(
+    SERVICE,
+    "OrderWithoutMarket",
+    "Orders that name no market in a production shop, and are rejected",
+);
+
 pub const SWEEP_FAILED: Metric = metrics::SWEEP_FAILED.of(SERVICE);
 
 /// Every metric of the service.
@@ -63,6 +69,7 @@ pub const METRICS: &[Metric] = &[
     NEEDS_REVIEW,
     RETRIES_EXHAUSTED,
     LIMIT_RELEASE_FAILED,
+    ORDER_WITHOUT_MARKET,
     SWEEP_FAILED,
     metrics::POISON_MESSAGE.of(SERVICE),
     metrics::MESSAGE_DELAYED.of(SERVICE),

@@ -1,6 +1,7 @@
-//! Stores orders and the copies of the catalogue and of the pricing rules in DynamoDB. Only this
+//! Stores orders, carts and the copies of the catalogue and of the pricing rules in DynamoDB. Only this
 //! module knows keys and attribute names.
 
+pub mod carts;
 mod item;
 mod parts;
 pub mod placement;
@@ -26,13 +27,13 @@ use parts::{TotalsItem, order_key_text, placed_at};
 use product::{SHAPE, product_item};
 
 use crate::{
-    domain::{Order, Product, Status, Totals},
+    domain::{Order, Product, Status, Totals, number::OrderNumber},
     error::OrderError,
 };
 
 /// Attributes derived from the other attributes of the item, which only indexes use.
-const DERIVED: [&str; 5] =
-    ["payment_status", "status_shard", "check_shard", "review_shard", "stuck"];
+const DERIVED: [&str; 6] =
+    ["payment_status", "status_shard", "check_shard", "review_shard", "stuck", "number"];
 
 /// The attributes of an item that this release knows: those of an order, and the derived ones.
 static KNOWN: LazyLock<HashSet<&str>> =
@@ -46,12 +47,14 @@ pub struct Store {
     pub orders: Table,
     /// `PRODUCT#<id>`: the copy of the catalogue. `PRICING#<market>#<country>`: that of the rules.
     pub products: Table,
+    /// `CART#<id>` and `MINE#<user>`, see [`carts`].
+    pub carts: Table,
     /// The number of shards per index partition key, so that a value shared by many orders does not
     /// make one partition hot.
     pub shards: u32,
 }
 
-/// A stored order.
+/// An order with what a write must preserve.
 #[derive(Clone, Debug)]
 pub struct StoredOrder {
     pub order: Order,
@@ -96,6 +99,22 @@ struct SummaryItem {
     stuck: bool,
 }
 
+impl From<&Order> for OrderSummary {
+    fn from(order: &Order) -> Self {
+        Self {
+            order_id: order.placed.order_id,
+            user_id: order.placed.user_id,
+            status: order.progress.status.clone(),
+            payment_status: order.progress.payment_status().to_owned(),
+            totals: order.placed.totals,
+            item_count: order.placed.item_count,
+            needs_review: order.progress.needs_review.clone(),
+            stuck: order.is_stuck(),
+            created_at: order.placed.created_at,
+        }
+    }
+}
+
 impl TryFrom<SummaryItem> for OrderSummary {
     type Error = &'static str;
 
@@ -125,6 +144,8 @@ pub enum ListScope {
     Status(Status),
     /// Orders of all buyers that need a review or are stuck.
     Flagged,
+    /// The order with this number.
+    Number(OrderNumber),
 }
 
 /// A page of the ids of a buyer's orders, from the index.
@@ -210,8 +231,27 @@ impl Store {
             }
             ListScope::Status(status) => sharded("status-index", "status_shard", status.name()),
             ListScope::Flagged => sharded("review-index", "review_shard", FLAGGED),
+            ListScope::Number(number) => {
+                let found = self.find_by_number(*number).await?;
+                let items = found.iter().map(OrderSummary::from).filter(keep).collect();
+                return Ok(ListPage { items, next: None });
+            }
         };
         self.orders.list(list.descending().after(after), limit, keep).await
+    }
+
+    /// Reads the order with a number. Among millions of orders two may share one, so the result is a
+    /// list. The index is eventually consistent, the orders are read with strong consistency.
+    async fn find_by_number(&self, number: OrderNumber) -> Result<Vec<Order>, TableError> {
+        let query = Query::new(Some("number-index"), "number", number.digits(), SAME_NUMBER);
+        let entries = self.orders.query(query).await?;
+        let order_ids: Vec<OrderId> =
+            entries.iter().filter_map(|entry| order_id_of(text(entry, "pk"))).collect();
+        if order_ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.find_many(&order_ids).await?.into_iter();
+        found.map(|(_, found)| Ok(found?.order)).collect()
     }
 
     /// Reads a page of the ids of a buyer's orders, oldest first, so it also finds orders placed
@@ -286,6 +326,8 @@ impl Store {
             |name: &str, value: String| item.insert(name.to_owned(), AttributeValue::S(value));
         set("status_shard", format!("{}#{shard}", order.progress.status.name()));
         set("payment_status", order.progress.payment_status().to_owned());
+        // The index projects only keys, so its entry is written once, with the order.
+        set("number", OrderNumber::of(order.placed.order_id).digits());
         if order.schedule.next_check_at.is_some() {
             set("check_shard", format!("due#{shard}"));
         }
@@ -312,6 +354,9 @@ impl StoredOrder {
 
 /// Page size of due orders, per shard.
 const DUE_PAGE: u32 = 100;
+
+/// The most orders with one number that are read.
+const SAME_NUMBER: u32 = 10;
 
 /// The index partition key of flagged orders: those that need a review or are stuck.
 const FLAGGED: &str = "flagged";
@@ -353,7 +398,8 @@ mod tests {
     fn stored(order: &Order) -> Item {
         let config = aws_sdk_dynamodb::Config::builder().behavior_version_latest().build();
         let table = Table::new(aws_sdk_dynamodb::Client::from_conf(config), "orders");
-        Store { orders: table.clone(), products: table, shards: 8 }.order_item(order)
+        Store { orders: table.clone(), products: table.clone(), carts: table, shards: 8 }
+            .order_item(order)
     }
 
     #[test]

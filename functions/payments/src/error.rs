@@ -23,7 +23,6 @@ pub enum PaymentError {
     /// The payment does not exist or belongs to another user.
     #[error("the payment does not exist")]
     PaymentNotFound,
-    /// No attempt may start.
     #[error("the attempt cannot start: {reason}")]
     NotPayable {
         reason: StartError,

@@ -121,7 +121,6 @@ dimension!(
 );
 
 dimension!(
-    /// How a refund settled.
     RefundOutcome as "outcome" {
         Completed = "completed",
         Failed = "failed",

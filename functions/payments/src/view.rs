@@ -95,7 +95,6 @@ impl PaymentView {
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct RefundView {
     pub id: RefundId,
-    /// The refunded payment.
     pub payment_id: PaymentId,
     pub status: RefundStatus,
     pub amount: Money,

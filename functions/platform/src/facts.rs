@@ -23,7 +23,6 @@ use crate::queue_ages::QueueAges;
 /// Time limit for one fact. A table that takes longer is of no use to a customer.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A table of a service.
 #[derive(Clone, Debug)]
 pub struct ServiceTable {
     pub service: &'static str,
@@ -66,7 +65,7 @@ pub struct Sources {
 }
 
 /// The tables of all services besides the payment simulator, by service and name.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 11] = [
     ("users", "USERS"),
     ("users", "SESSIONS"),
     ("catalog", "PRODUCTS"),
@@ -74,6 +73,7 @@ const TABLES: [(&str, &str); 10] = [
     ("inventory", "STOCK"),
     ("orders", "ORDERS"),
     ("orders", "ORDER_PRODUCTS"),
+    ("orders", "ORDER_CARTS"),
     ("payments", "PAYMENTS"),
     ("notifications", "NOTIFICATIONS"),
     ("ledger", "LEDGER"),
@@ -136,7 +136,6 @@ pub struct QueueDepth {
     pub delayed: u64,
 }
 
-/// What one check found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
     pub inactive_tables: Vec<InactiveTable>,
@@ -194,7 +193,7 @@ enum Fact {
 }
 
 impl Sources {
-    /// Gathers all facts.
+    /// Reads all facts concurrently, each with a time limit.
     pub async fn gather(&self, now: Timestamp) -> Facts {
         let mut reads = JoinSet::new();
         for ServiceTable { service, table } in self.tables.clone() {

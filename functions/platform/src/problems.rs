@@ -9,11 +9,12 @@
 mod members;
 mod rules;
 
+pub use members::Member;
 use members::{
-    COUNT, MONEY, PAYMENT_ID, PAYMENT_STATE_SCHEMA, PRICE, PRICE_EXAMPLE, REFUND_ID, TEXT, TOTALS,
-    TOTALS_EXAMPLE, member, order_state,
+    COUNT, MONEY, ORDER_ID, PAYMENT_ID, PAYMENT_STATE, PRICE, PRICE_EXAMPLE, REFUND_ID, REFUNDABLE,
+    TEXT, TOTALS, TOTALS_EXAMPLE, member, order_state,
 };
-pub use rules::RULES;
+pub use rules::{RULES, Rule};
 
 #[derive(Clone, Copy, Debug)]
 pub struct ProblemType {
@@ -25,28 +26,6 @@ pub struct ProblemType {
     pub explanation: &'static str,
     /// Headers besides those of every response.
     pub headers: &'static [&'static str],
-    /// Members besides those of every problem document.
-    pub members: &'static [Member],
-}
-
-/// An additional member of a problem document.
-#[derive(Clone, Copy, Debug)]
-pub struct Member {
-    pub name: &'static str,
-    pub description: &'static str,
-    /// Example, as JSON.
-    pub example: &'static str,
-    /// Schema in the API document, as JSON.
-    pub schema: &'static str,
-}
-
-/// A rule that a single field can break. Its code is both that of the 422 problem and that of the
-/// entry in `errors` for the field.
-#[derive(Clone, Copy, Debug)]
-pub struct Rule {
-    pub code: &'static str,
-    /// What the rule requires.
-    pub explanation: &'static str,
     /// Members besides those of every problem document.
     pub members: &'static [Member],
 }
@@ -75,18 +54,6 @@ impl ProblemType {
 
 const RETRY_AFTER: &[&str] = &["Retry-After"];
 const CHALLENGE: &[&str] = &["WWW-Authenticate"];
-const PAYMENT_STATE: &[Member] = &[member(
-    "payment_state",
-    "The state of the order's payment.",
-    "\"captured\"",
-    PAYMENT_STATE_SCHEMA,
-)];
-const REFUNDABLE: &[Member] = &[member(
-    "refundable",
-    "The amount that can be refunded.",
-    "{\"amount\": 2999, \"currency\": \"USD\"}",
-    MONEY,
-)];
 
 /// Every problem except those of rules for one field, sorted by status and code.
 pub const PROBLEMS: &[ProblemType] = &[
@@ -172,6 +139,12 @@ pub const PROBLEMS: &[ProblemType] = &[
     ]),
     problem(403, "insufficient_permissions", "Insufficient permissions", "The operation requires another role."),
     problem(404, "address_not_found", "Address not found", "It does not exist, or is in the address book of another user."),
+    problem(
+        404,
+        "cart_not_found",
+        "Cart not found",
+        "It does not exist, has expired, was merged, or belongs to another. A guest sends the token of the cart as `X-Cart-Token`, a user an access token.",
+    ),
     problem(
         404,
         "market_not_found",
@@ -343,6 +316,10 @@ pub const PROBLEMS: &[ProblemType] = &[
         "Pay or cancel one of them, then repeat the request. An account with a verified e-mail address may have more.",
     )
     .members(&[member("maximum", "The maximum of unpaid orders.", "5", COUNT)]),
+    problem(410, "cart_ordered", "Cart ordered", "The cart became the order in `order_id`. Create a new cart.").members(&[
+        member("order_id", "The order.", "\"ord_0199c2a8-0000-7000-8000-0000000000f1\"", ORDER_ID),
+        member("number", "The number of the order that people use.", "\"7K3M-Q8ZT-0V2R\"", TEXT),
+    ]),
     problem(
         412,
         "precondition_failed",
@@ -378,6 +355,12 @@ pub const PROBLEMS: &[ProblemType] = &[
     ),
     problem(
         422,
+        "cart_too_large",
+        "Cart too large",
+        "A cart has at most 16,384 bytes. Shorten the note, or remove attributes.",
+    ),
+    problem(
+        422,
         "country_taken",
         "Country in another market",
         "A country belongs to at most one market. Remove it from the other one first.",
@@ -407,7 +390,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         422,
         "filter_required",
         "Filter required",
-        "Filter the list by `status`, `user_id`, `needs_review` or `stuck`.",
+        "Filter the list by `status`, `user_id`, `number`, `needs_review` or `stuck`.",
     ),
     problem(
         422,
@@ -433,6 +416,8 @@ pub const PROBLEMS: &[ProblemType] = &[
         "Promotion never applies",
         "A promotion ends after now and after it starts, and takes more than 0.",
     ),
+    problem(422, "too_many_lines", "Too many lines", "A cart has at most `maximum` products. Remove one before you add another.")
+        .members(&[member("maximum", "The maximum of lines.", "40", COUNT)]),
     problem(
         422,
         "too_many_rules",
@@ -461,9 +446,23 @@ pub const PROBLEMS: &[ProblemType] = &[
     ),
     problem(
         503,
+        "cart_busy",
+        "Cart busy",
+        "Other requests changed the cart at the same time. Repeat the request, with the same `mutation_id`.",
+    )
+    .headers(RETRY_AFTER),
+    problem(
+        503,
         "health_unknown",
         "Health unknown",
         "No health check of the last three minutes has a result. Ask again after `Retry-After`.",
+    )
+    .headers(RETRY_AFTER),
+    problem(
+        503,
+        "no_market",
+        "No market",
+        "The shop sells only in markets, whose rules decide the tax. Name one of them in `market`. A shop without a market sells nothing yet.",
     )
     .headers(RETRY_AFTER),
     problem(

@@ -24,7 +24,7 @@ pub struct Releases {
     lambda: aws_sdk_lambda::Client,
 }
 
-/// A version of a function.
+/// A version of a function that a deployment is to release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewVersion {
     pub function: String,

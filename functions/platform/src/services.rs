@@ -1,6 +1,5 @@
 //! The services of a shop, in the order in which pages and the API document list them.
 
-/// A service of the shop.
 #[derive(Clone, Copy, Debug)]
 pub struct Service {
     /// Its name in paths, as `orders`.
@@ -15,7 +14,6 @@ const fn service(name: &'static str, purpose: &'static str) -> Service {
     Service { name, purpose, is_public: true }
 }
 
-/// Every service.
 pub const SERVICES: [Service; 9] = [
     service("users", "Accounts, passwords, sessions and tokens."),
     service("catalog", "Products and prices."),

@@ -45,9 +45,6 @@ impl Store {
 
     /// Replaces an older record. Returns `false` if a newer one is stored: a concurrent check was
     /// faster.
-    ///
-    /// # Errors
-    /// If the table fails.
     pub async fn record_health(&self, record: &HealthRecord) -> Result<bool, TableError> {
         let is_newer = Expression::new("attribute_not_exists(#pk) OR #checked_at < :checked_at")
             .value("checked_at", record.checked_at);

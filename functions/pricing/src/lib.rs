@@ -22,7 +22,6 @@ pub struct Pricing {
     /// Contain the server key of this service, which seals cursors.
     pub secrets: Secrets,
     pub clock: Clock,
-    /// Source of random bytes.
     pub ids: Ids,
 }
 

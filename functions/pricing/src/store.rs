@@ -105,9 +105,6 @@ pub struct ResyncPosition {
 
 impl Store {
     /// What an earlier request with this id created.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn creation<R: DeserializeOwned>(
         &self,
         request: Uuid,
@@ -116,17 +113,11 @@ impl Store {
     }
 
     /// The market without its rules, also if deleted.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn market(&self, market: &MarketId) -> Result<Option<Market>, TableError> {
         self.read(Key::composite(market_key(market), HEAD)).await
     }
 
     /// The market with all its rules, read with strong consistency; also if deleted.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn whole(&self, market: &MarketId) -> Result<Option<WholeMarket>, TableError> {
         // Documents sort before the head, and are not read.
         let condition = Expression::new("#sk >= :head").value("head", HEAD);
@@ -148,9 +139,6 @@ impl Store {
     }
 
     /// The rules of one kind of a market, in the order of their sort keys, which come with them.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn rules<R: StoredRule>(
         &self,
         market: &MarketId,
@@ -161,8 +149,6 @@ impl Store {
         items.into_iter().map(rule).collect()
     }
 
-    /// # Errors
-    /// When the table fails.
     pub async fn shipping_method(
         &self,
         market: &MarketId,
@@ -172,16 +158,11 @@ impl Store {
         self.read(Key::composite(market_key(market), place)).await
     }
 
-    /// # Errors
-    /// When the table fails.
     pub async fn promotion(&self, id: PromotionId) -> Result<Option<Promotion>, TableError> {
         self.read(promotion_key(id)).await
     }
 
     /// A page of the markets that exist, by id.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn list_markets(
         &self,
         after: Option<String>,
@@ -191,9 +172,6 @@ impl Store {
     }
 
     /// A page of the promotions, by creation.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn list_promotions(
         &self,
         after: Option<String>,
@@ -203,9 +181,6 @@ impl Store {
     }
 
     /// At most 100 markets after a position: first those that exist, then deleted ones.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn markets_to_resync(
         &self,
         position: ResyncPosition,
@@ -231,9 +206,6 @@ impl Store {
 
     /// Marks a market so that its current version is compiled and published again; `false` if a
     /// later run has marked it.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn mark_for_resync(&self, market: &MarketId, run: u64) -> Result<bool, TableError> {
         let change = Expression::new("SET #resync_run = :run").value("run", run);
         let not_yet = Expression::new("attribute_exists(#pk) AND #resync_run < :this_run");
@@ -244,9 +216,6 @@ impl Store {
 
     /// Stores a document, unless a document of this version, or of a newer one, is stored. A resync
     /// stores the same version again. Attributes of a later release are preserved.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn put_document(&self, compiled: &CompiledDocument) -> Result<bool, TableError> {
         let patch = to_patch(&DocumentItem {
             pk: market_key(&compiled.market),

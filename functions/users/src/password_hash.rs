@@ -209,8 +209,8 @@ fn to_nfc(password: &str) -> String {
     password.nfc().collect()
 }
 
-/// Returns the version of a hash. A hash without one has the first version, whose hashes named
-/// none.
+/// Returns the version of a hash. A hash without a version has version 1.0, whose hashes did not
+/// name it.
 fn version(hash: &PasswordHash) -> Result<Version, HashError> {
     hash.version
         .map_or(Ok(Version::V0x10), |version| Version::try_from(version).map_err(HashError::new))

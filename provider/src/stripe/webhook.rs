@@ -139,7 +139,6 @@ fn parse(body: &[u8]) -> Option<WebhookEvent> {
     is_id.then(|| WebhookEvent { subject: subject(&data.object), id, kind })
 }
 
-/// Maps the object of an event to its subject.
 fn subject(object: &Value) -> EventSubject {
     let payment_id = object["metadata"]["payment_id"].as_str().and_then(PaymentId::parse);
     match object["object"].as_str().unwrap_or_default() {

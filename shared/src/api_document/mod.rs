@@ -17,7 +17,7 @@ mod schema;
 
 #[cfg(feature = "api-document")]
 pub use {
-    parameters::{IfMatch, IfNoneMatch, OptionalIfMatch, header, query},
+    parameters::{CartToken, IfMatch, IfNoneMatch, OptionalIfMatch, header, query},
     schema::{SchemaBuilder, free_text, id, number, one_of, text},
     utoipa,
 };

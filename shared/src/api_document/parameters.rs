@@ -46,6 +46,21 @@ pub struct OptionalIfMatch;
 /// `If-None-Match`; see [`Response::unless_matching`](crate::http::Response::unless_matching).
 pub struct IfNoneMatch;
 
+/// `X-Cart-Token`; see `orders::carts`.
+pub struct CartToken;
+
+impl IntoParams for CartToken {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let token = ObjectBuilder::new().schema_type(Type::String).max_length(Some(100));
+        vec![header(
+            "X-Cart-Token",
+            false,
+            token,
+            "The `cart_token` of a guest's cart, exactly as received.",
+        )]
+    }
+}
+
 impl IntoParams for IfMatch {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         vec![header(

@@ -75,9 +75,7 @@ struct Group {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Separator {
-    /// Only white space.
     Space,
-    /// A single hyphen.
     Hyphen,
     /// Hyphens and white space.
     Mixed,

@@ -212,6 +212,17 @@ pub fn non_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     T::deserialize(deserializer).map(Some)
 }
 
+/// Deserializes a field that may be omitted, and whose `null` removes the value:
+/// `#[serde(default, deserialize_with = "shared::http::nullable")]`.
+///
+/// # Errors
+/// If the value is neither `null` nor a `T`.
+pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,11 +292,11 @@ mod tests {
 
     #[test]
     fn invalid_field_is_422_with_its_pointer() {
-        for odd in ["\"3\"", "3.0", "3.5", "true", "null", "[3]", "{}", "1e3", "-0"] {
+        for invalid in ["\"3\"", "3.0", "3.5", "true", "null", "[3]", "{}", "1e3", "-0"] {
             assert_eq!(
-                refused(&format!(r#"{{"items":[{{"quantity":{odd}}}]}}"#)),
+                refused(&format!(r#"{{"items":[{{"quantity":{invalid}}}]}}"#)),
                 is(422, "wrong_type", "/items/0/quantity"),
-                "{odd}"
+                "{invalid}"
             );
         }
         for big in ["-1", "4294967296", "1E400", &"9".repeat(400)] {

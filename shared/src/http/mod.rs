@@ -27,7 +27,7 @@ use tracing::Instrument;
 
 pub use deprecation::Deprecation;
 pub use idempotency::IdempotencyKey;
-pub use json::non_null;
+pub use json::{non_null, nullable};
 pub use page::{CursorKey, Page, PageRequest};
 pub use request::Request;
 pub use response::{Response, accepted, created, no_content, ok, replayed};
@@ -205,7 +205,7 @@ fn log(
                 gateway_request_id,
                 gateway_extended_request_id,
                 xray_trace_id,
-                "answered"
+                "request answered"
             );
         }
         Err(problem) if problem.status.is_server_error() => {
@@ -221,7 +221,7 @@ fn log(
                 gateway_request_id,
                 gateway_extended_request_id,
                 xray_trace_id,
-                "failed"
+                "request failed"
             );
         }
         Err(problem) => {
@@ -235,7 +235,7 @@ fn log(
                 gateway_request_id,
                 gateway_extended_request_id,
                 xray_trace_id,
-                "rejected"
+                "request rejected"
             );
         }
     }

@@ -187,8 +187,8 @@ mod tests {
             forged[position] = if forged[position] == b'A' { b'B' } else { b'A' };
             assert_eq!(open(&String::from_utf8_lossy(&forged), 20, &scope, now), None);
         }
-        for odd in ["", "x", &"A".repeat(10_240), "eyJwayI6IngifQ"] {
-            assert_eq!(open(odd, 20, &scope, now), None);
+        for invalid in ["", "x", &"A".repeat(10_240), "eyJwayI6IngifQ"] {
+            assert_eq!(open(invalid, 20, &scope, now), None);
         }
     }
 

@@ -226,8 +226,8 @@ async fn a_role_that_is_missing_or_unknown_is_403() {
 
 #[tokio::test]
 async fn malformed_gateway_event_gets_a_4xx_response() {
-    for odd in [Value::Null, json!([]), json!({}), json!({ "httpMethod": 5 })] {
-        let status = call(odd).await["statusCode"].as_u64().expect("a status");
+    for event in [Value::Null, json!([]), json!({}), json!({ "httpMethod": 5 })] {
+        let status = call(event).await["statusCode"].as_u64().expect("a status");
         assert!((400..500).contains(&status), "{status}");
     }
 }

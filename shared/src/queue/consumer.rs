@@ -234,7 +234,7 @@ impl Consumer {
                     reception,
                     queued_ms,
                     duration_ms,
-                    "done"
+                    "message processed"
                 )
             }
             Err(ConsumeError::Transient(cause)) => {
@@ -258,7 +258,7 @@ impl Consumer {
                     queued_ms,
                     duration_ms,
                     error = error.reason(),
-                    "poison"
+                    "message can never be processed, rejecting it"
                 );
                 metrics::POISON_MESSAGE.of(self.name.service).increment();
             }

@@ -119,7 +119,6 @@ impl<'de, K: DeserializeSeed<'de>> Visitor<'de> for Name<K> {
     }
 }
 
-/// The members of a map.
 struct Members<A>(A);
 
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<A> {
@@ -137,7 +136,6 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<A> {
     }
 }
 
-/// The elements of a list.
 struct Elements<A>(A);
 
 impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<A> {

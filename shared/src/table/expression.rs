@@ -114,7 +114,6 @@ pub(crate) fn key_text(item: &Item) -> String {
     [part("pk"), part("sk")].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// A query with a limit.
 #[derive(Clone, Debug)]
 pub struct Query {
     pub(super) index: Option<&'static str>,

@@ -80,7 +80,6 @@ impl List {
     }
 }
 
-/// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListPage<T> {
     pub items: Vec<T>,

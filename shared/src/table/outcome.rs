@@ -53,7 +53,6 @@ pub enum Outcome {
     ConditionFailed(Option<Item>),
 }
 
-/// The outcome of a transaction.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TransactionOutcome {
     /// All writes were applied.

@@ -21,10 +21,8 @@ use super::{
 };
 use crate::BoxFuture;
 
-/// A change of one item.
 #[derive(Clone, Debug)]
 enum Change {
-    /// Replaces the item.
     Put(Item),
     /// Applies an update expression.
     Update(Key, Expression),

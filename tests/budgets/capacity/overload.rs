@@ -23,7 +23,6 @@ pub(super) struct Overload {
     pub concurrency: usize,
     /// The receives after which a message becomes a dead letter.
     pub max_receives: u32,
-    /// Commands per second.
     pub rate: f64,
     /// For how long commands are sent.
     pub duration: Duration,

@@ -1,22 +1,26 @@
 //! The scenarios that lead every function through all of its outcomes.
 
 mod accounts;
+mod carts;
 mod faults;
 mod mails;
 mod payments;
 mod prices;
 mod stock;
 
+use ::orders::domain::number::order_number;
+use shared::ids::{OrderId, PrefixedId};
+
 use self::payments::refund;
 use super::*;
 
-/// Plays every scenario.
 pub(super) async fn play(seen: &Arc<Mutex<Actions>>) {
     accounts::users(seen).await;
     accounts::imported_accounts(seen).await;
     stock::catalogue_and_stock(seen).await;
     prices::prices(seen).await;
     orders(seen).await;
+    carts::carts(seen).await;
     payments::challenges_and_disputes(seen).await;
     mails::bounced_mails(seen).await;
     payments::refunds(seen).await;
@@ -62,6 +66,10 @@ async fn orders(seen: &Arc<Mutex<Actions>>) {
     watched
         .call("list-orders", events::get("/orders?needs_review=true").caller(ADMIN).event())
         .await;
+    let id = OrderId::parse(&confirmed).unwrap();
+    let by_number = format!("/orders?number={}", order_number(id));
+    let found = watched.call("list-orders", events::get(&by_number).caller(ADMIN).event()).await;
+    assert_eq!(found.json()["items"][0]["id"], confirmed.as_str());
     watched.shop.clock.advance(SECRETS_KEPT);
     watched.pages("list-notifications", "limit=1", Some(USER)).await;
     let notification = watched

@@ -16,10 +16,12 @@ pub struct Field {
     schema: Value,
 }
 
-/// Fields that are optional in the document but required by the rest of this operation's body: the
-/// address is in a country with postal codes, a change of the email address needs the password, and
-/// dates need the price that they limit.
-const NEEDED: [(&str, &str); 9] = [
+/// Fields that the document declares as optional, and that the rest of this operation's body
+/// requires. Its address is in a country with postal codes, its new e-mail address requires the
+/// password, and its dates require the price that they limit.
+const NEEDED: [(&str, &str); 11] = [
+    ("change-cart", "/billing_address/postal_code"),
+    ("change-cart", "/shipping_address/postal_code"),
     ("create-address", "/address/postal_code"),
     ("create-order", "/billing_address/postal_code"),
     ("create-order", "/shipping_address/postal_code"),
@@ -176,6 +178,7 @@ impl Field {
             "products" => json!(product),
             "fixed" | "min_subtotal" => json!({ "amount": 100, "currency": "CHF" }),
             "rates" => json!({ "name": "VAT", "ppm": 1000 }),
+            "attributes" => json!({ "name": "gift_wrapping", "value": "yes" }),
             "items" | "lines" => json!({ "product_id": product, "quantity": 1 }),
             other => panic!("a list of which items is {other}?"),
         }

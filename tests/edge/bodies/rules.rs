@@ -4,7 +4,7 @@ use super::*;
 
 /// Invalid texts whose length is valid, each with the codes of its problem. They are sent in every
 /// field that has this problem.
-const ODD: [(&str, &[&str]); 13] = [
+const ODD: [(&str, &[&str]); 16] = [
     ("unsupported_currency", &["eur", "EURO", "XXX", "XTS", "BTC", "€", "ＵＳＤ"]),
     ("invalid_country", &["de", "DEU", "D", "D1", "ＤＥ", "É", "UK", "XX", "ZZ", "EU", "AN"]),
     (
@@ -69,6 +69,9 @@ const ODD: [(&str, &[&str]); 13] = [
             "+44207946\u{0}0958",
         ],
     ),
+    ("invalid_attribute", &["Gift", "gift-wrapping", "gift wrapping", "é", "a\u{0}"]),
+    ("invalid_locale", &["DE", "de_CH", "d", "de-", "deutsch", "é", "de\u{0}"]),
+    ("invalid_mutation_id", &["a b", "a\tb", "é", "a\u{0}", "id\u{7f}"]),
     ("invalid_username", &["", "_ada", "a da", "adä", "<script>", "ada\u{0}"]),
     ("invalid_sku", &[" ", "\u{3164}", "A\nB", "A\tB", "A\u{0}", "A\u{202e}B"]),
     ("invalid_category", &["Upper", "a--b", "-a", "a b", "ä", "active#0"]),

@@ -187,7 +187,7 @@ async fn empty_unknown_and_own_account_changes_are_rejected() {
     event["requestContext"]["authorizer"]["sid"] =
         "ses_0199c2a8-0000-7000-8000-00000000dead".into();
     edge.check(
-        "a session that is none",
+        "the id of a session that does not exist",
         "change-password",
         event,
         Expect::Problem(401, "invalid_token"),

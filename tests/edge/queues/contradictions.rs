@@ -188,7 +188,7 @@ async fn contradictory_message_is_rejected_and_writes_nothing() {
 async fn entry_is_written_once_and_never_overwritten() {
     let shop = Shop::new();
     let entry = envelope("record-entry");
-    let tell = async |message: &Value| {
+    let records = async |message: &Value| {
         let called = shop
             .call(
                 "record-entry",
@@ -198,13 +198,13 @@ async fn entry_is_written_once_and_never_overwritten() {
         assert_eq!(called.ok()["batchItemFailures"], json!([]), "{message}");
         dead_letters(&shop, "record-entry").is_empty()
     };
-    assert!(tell(&entry).await);
+    assert!(records(&entry).await);
     let initial = snapshot(&shop.aws);
     let mut turned = entry.clone();
     turned["data"]["lines"].as_array_mut().unwrap().reverse();
     turned["id"] = "0199c2a8-0000-8000-8000-00000000dead".into();
     for same in [&entry, &turned] {
-        assert!(tell(same).await, "{same}");
+        assert!(records(same).await, "{same}");
     }
     let mut others = vec![entry.clone(); 3];
     others[0]["data"]["kind"] = "refund".into();
@@ -213,7 +213,7 @@ async fn entry_is_written_once_and_never_overwritten() {
         others[2]["data"]["lines"][line]["amount"] = amount.into();
     }
     for other in &others {
-        assert!(!tell(other).await, "{other}");
+        assert!(!records(other).await, "{other}");
     }
     assert_eq!(snapshot(&shop.aws), initial);
 }

@@ -102,7 +102,7 @@ async fn repeated_or_invalid_limit_and_cursor_are_rejected() {
         );
         edge.check("unknown parameters", route.operation, event, Expect::Fine).await;
     }
-    let own: [(&str, &[(&str, &str)], u64, &str); 22] = [
+    let own: [(&str, &[(&str, &str)], u64, &str); 29] = [
         ("list-products", &[("category", "Upper")], 422, "invalid_category"),
         ("list-products", &[("category", "")], 422, "invalid_category"),
         ("list-products", &[("category", "a#0")], 422, "invalid_category"),
@@ -131,6 +131,18 @@ async fn repeated_or_invalid_limit_and_cursor_are_rejected() {
             403,
             "insufficient_permissions",
         ),
+        ("list-orders", &[("number", "")], 422, "invalid_order_number"),
+        ("list-orders", &[("number", "7K3M-Q8ZT-0V2")], 422, "invalid_order_number"),
+        ("list-orders", &[("number", "7K3M-Q8ZT-0V2RR")], 422, "invalid_order_number"),
+        ("list-orders", &[("number", "7K3M Q8ZT 0V2R")], 422, "invalid_order_number"),
+        ("list-orders", &[("number", "7K3M-Q8ZT-0V2U")], 422, "invalid_order_number"),
+        (
+            "list-orders",
+            &[("number", "7K3M-Q8ZT-0V2R"), ("number", "7K3M-Q8ZT-0V2R")],
+            422,
+            "repeated_parameter",
+        ),
+        ("list-orders", &[("number", "7K3M-Q8ZT-0V2R")], 403, "insufficient_permissions"),
         ("list-payments", &[], 422, "required"),
         ("list-payments", &[("order_id", "")], 404, "order_not_found"),
         ("list-payments", &[("order_id", "ord_x")], 404, "order_not_found"),

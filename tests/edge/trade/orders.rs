@@ -79,10 +79,10 @@ async fn invalid_transition_is_409_and_lists_allowed_ones() {
     let other = edge.with_body("cancel-order", &json!({ "reason": "another" }).to_string());
     let again = edge.check("again", "cancel-order", other, Expect::Fine).await.unwrap_or_default();
     if first["cancellation"] != again["cancellation"] || first["version"] != again["version"] {
-        edge.report(format!("given up twice: {first} {again}"));
+        edge.report(format!("cancelled twice: {first} {again}"));
     }
     for operation in ["ship-order", "deliver-order"] {
-        edge.check("given up", operation, step(&edge, operation, &unwanted), illegal).await;
+        edge.check("cancelled", operation, step(&edge, operation, &unwanted), illegal).await;
     }
     edge.settle().await;
     let order = edge.shop.read_order(&unwanted).await;

@@ -91,7 +91,7 @@ async fn refunds_never_exceed_the_capture() {
         .filter(|item| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("REFUND#")))
         .map(|item| item["amount"]["N"].as_str().unwrap().parse::<i64>().unwrap())
         .sum();
-    assert_eq!(refunded, 5998, "what the provider gave back");
+    assert_eq!(refunded, 5998, "the refunds at the provider");
     edge.done();
 }
 

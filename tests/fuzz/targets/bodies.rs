@@ -5,19 +5,19 @@ use serde_json::Value;
 use tests::{api::routes::ROUTES, events};
 
 use crate::{
+    fixture::FuzzFixture,
     http,
     input::{choose, first_line, input},
-    stage::Stage,
 };
 
 fn operations() -> Vec<&'static str> {
     ROUTES.iter().filter(|route| route.body).map(|route| route.operation).collect()
 }
 
-pub fn run(stage: &mut Stage, input: &[u8]) {
+pub fn run(fixture: &mut FuzzFixture, input: &[u8]) {
     let (name, body) = first_line(input);
     let operation = choose(&operations(), name);
-    let mut event = stage.api.valid(operation);
+    let mut event = fixture.api.valid(operation);
     // The gateway encodes what is not text.
     match str::from_utf8(body) {
         Ok(text) => event["body"] = text.into(),
@@ -26,15 +26,15 @@ pub fn run(stage: &mut Stage, input: &[u8]) {
             event["isBase64Encoded"] = true.into();
         }
     }
-    if http::check(stage, operation, &event).is_some() {
+    if http::check(fixture, operation, &event).is_some() {
         let is_json = serde_json::from_slice::<Value>(body).is_ok();
         assert!(body.is_empty() || is_json, "{operation} accepts a body that is not JSON");
     }
 }
 
-pub fn seeds(stage: &mut Stage) -> Vec<Vec<u8>> {
+pub fn seeds(fixture: &mut FuzzFixture) -> Vec<Vec<u8>> {
     let of = |operation: &'static str| {
-        let valid = stage.api.body(operation).map(|body| body.to_string());
+        let valid = fixture.api.body(operation).map(|body| body.to_string());
         let sample = events::sample(operation)["body"].as_str().map(str::to_owned);
         valid.into_iter().chain(sample).map(move |body| input(operation, body))
     };

@@ -7,8 +7,8 @@ use shared::operation::{Operation, Trigger};
 use tests::{events::sample, shop, sqs::QueuedMessage};
 
 use crate::{
+    fixture::FuzzFixture,
     input::{choose, first_line, input, shape},
-    stage::Stage,
 };
 
 /// Every publisher, with its table.
@@ -20,7 +20,7 @@ pub fn publishers() -> Vec<(String, &'static str)> {
     shop::operations().filter_map(of).collect()
 }
 
-pub fn run(stage: &mut Stage, input: &[u8]) {
+pub fn run(fixture: &mut FuzzFixture, input: &[u8]) {
     let (name, record) = first_line(input);
     let publishers = publishers();
     let tables: Vec<&str> = publishers.iter().map(|(_, table)| *table).collect();
@@ -28,37 +28,37 @@ pub fn run(stage: &mut Stage, input: &[u8]) {
     // The runtime parses the event: a publisher receives only JSON.
     let Ok(record) = serde_json::from_slice::<Value>(record) else { return };
     let publisher = shop::publisher_of(table);
-    let called = stage.call(&publisher, json!({ "Records": [record] }));
+    let called = fixture.call(&publisher, json!({ "Records": [record] }));
     assert!(called.answer.is_ok(), "{publisher} stops: {:?}", called.answer);
-    assert!(!stage.has_changed(), "{publisher} writes");
+    assert!(!fixture.has_changed(), "{publisher} writes");
     let operation = shop::operations().find(|operation| operation.name() == publisher);
     let dead_letter = operation.and_then(|operation| operation.dead_letter_queue());
-    let letters = take(stage, &dead_letter.expect("a publisher has a dead-letter queue"));
+    let letters = take(fixture, &dead_letter.expect("a publisher has a dead-letter queue"));
     // SQS rejects some characters, which are then escaped: it is the same document.
     let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
     let is_record = |body: &String| parsed(body) == parsed(&record.to_string());
     assert!(letters.iter().all(is_record), "{publisher}: {letters:?}");
     assert!(letters.iter().all(|body| is_accepted_by_sqs(body)), "{publisher}: {letters:?}");
     for queue in shop::queues() {
-        for body in take(stage, queue) {
+        for body in take(fixture, queue) {
             assert!(letters.is_empty(), "{publisher}: published, and a dead letter");
             assert!(is_accepted_by_sqs(&body), "{publisher}: {queue}: {body}");
-            read(stage, queue, &body);
+            read(fixture, queue, &body);
         }
     }
 }
 
 /// Takes the bodies of all messages out of a queue.
-fn take(stage: &Stage, queue: &str) -> Vec<String> {
-    let messages = stage.api.shop.aws.queues().take(queue, usize::MAX);
+fn take(fixture: &FuzzFixture, queue: &str) -> Vec<String> {
+    let messages = fixture.api.shop.aws.queues().take(queue, usize::MAX);
     messages.into_iter().map(|message| message.body).collect()
 }
 
 /// A published message is one that its consumer can read.
-fn read(stage: &mut Stage, queue: &str, body: &str) {
-    let called = stage.deliver(queue, body);
+fn read(fixture: &mut FuzzFixture, queue: &str, body: &str) {
+    let called = fixture.deliver(queue, body);
     assert!(called.answer.is_ok(), "{queue}: {body}: {called:?}");
-    let letters = stage.api.shop.aws.queues().waiting(&format!("{queue}-dead-letter"));
+    let letters = fixture.api.shop.aws.queues().waiting(&format!("{queue}-dead-letter"));
     let is_unreadable = |letter: &QueuedMessage| {
         letter
             .attributes
@@ -74,7 +74,7 @@ fn is_accepted_by_sqs(body: &str) -> bool {
     !body.is_empty() && body.len() <= 1 << 20 && body.chars().all(is_accepted)
 }
 
-pub fn seeds(stage: &mut Stage) -> Vec<Vec<u8>> {
+pub fn seeds(fixture: &mut FuzzFixture) -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for (operation, table) in publishers() {
         let sample = sample(&operation)["Records"].as_array().cloned().unwrap_or_default();
@@ -82,7 +82,7 @@ pub fn seeds(stage: &mut Stage) -> Vec<Vec<u8>> {
         let is_new = |record: &Value| {
             seen.insert((record["eventName"].to_string(), shape(&record["dynamodb"])))
         };
-        let records = sample.into_iter().chain(stage.changes(table)).filter(is_new);
+        let records = sample.into_iter().chain(fixture.changes(table)).filter(is_new);
         seeds.extend(records.map(|record| input(table, record.to_string())));
     }
     seeds

@@ -8,8 +8,8 @@ use shared::{
 };
 
 use crate::{
+    fixture::FuzzFixture,
     input::{choose, first_line, input},
-    stage::Stage,
 };
 
 /// Every list with the secret of its service.
@@ -21,26 +21,26 @@ const LISTS: [(&str, &str); 5] = [
     ("list-payments", "payments-key"),
 ];
 
-pub fn run(stage: &mut Stage, input: &[u8]) {
+pub fn run(fixture: &mut FuzzFixture, input: &[u8]) {
     let (name, text) = first_line(input);
     let text = String::from_utf8_lossy(text);
     let list = choose(&LISTS.map(|(list, _)| list), name);
-    let now = stage.api.shop.clock.now().seconds();
-    let (key, context) = (key(stage, list), context(stage, list));
+    let now = fixture.api.shop.clock.now().seconds();
+    let (key, context) = (key(fixture, list), context(fixture, list));
     if let Some(plain) = text.strip_prefix("sealed ") {
         let cursor = key.seal(plain, &[&context], &Ids::seeded(1));
-        page(stage, list, Some(&cursor));
+        page(fixture, list, Some(&cursor));
         return;
     }
     let opened = key.open(&text, &[&context]);
     let expires = opened.as_deref().and_then(|plain| plain.split_once(' ')?.0.parse::<i64>().ok());
-    let is_accepted = page(stage, list, Some(&text))["items"].is_array();
+    let is_accepted = page(fixture, list, Some(&text))["items"].is_array();
     assert_eq!(is_accepted, expires.is_some_and(|expires| now < expires), "{list}: {text:?}");
 }
 
 /// Reads a page of one item after a cursor.
-fn page(stage: &mut Stage, list: &str, cursor: Option<&str>) -> Value {
-    let mut event = stage.api.valid(list);
+fn page(fixture: &mut FuzzFixture, list: &str, cursor: Option<&str>) -> Value {
+    let mut event = fixture.api.valid(list);
     let mut query = event["queryStringParameters"].as_object().cloned().unwrap_or_default();
     query.retain(|name, _| name == "order_id");
     query.insert("limit".to_owned(), "1".into());
@@ -48,22 +48,21 @@ fn page(stage: &mut Stage, list: &str, cursor: Option<&str>) -> Value {
     let several = query.iter().map(|(name, value)| (name.clone(), json!([value]))).collect();
     event["queryStringParameters"] = Value::Object(query);
     event["multiValueQueryStringParameters"] = Value::Object(several);
-    let called = stage.call(list, event);
+    let called = fixture.call(list, event);
     let status = called.status();
     assert!(matches!(status, 200 | 400), "{list} returns {status} for {cursor:?}");
-    assert!(!stage.has_changed(), "{list} writes");
+    assert!(!fixture.has_changed(), "{list} writes");
     called.json()
 }
 
-/// The key of the cursors of a list.
-fn key(stage: &Stage, list: &str) -> SealingKey {
+fn key(fixture: &FuzzFixture, list: &str) -> SealingKey {
     let secret = LISTS.iter().find(|(name, _)| *name == list).map_or("", |(_, secret)| *secret);
-    SealingKey::new(stage.derive(secret, "cursor"))
+    SealingKey::new(fixture.derive(secret, "cursor"))
 }
 
 /// What the cursors of a list are bound to: the list, its caller, its filter and the limit.
-fn context(stage: &Stage, list: &str) -> String {
-    let event = stage.api.valid(list);
+fn context(fixture: &FuzzFixture, list: &str) -> String {
+    let event = fixture.api.valid(list);
     let caller = event["requestContext"]["authorizer"]["sub"].as_str().unwrap_or_default();
     let own = match list {
         "list-products" => vec![String::new()],
@@ -72,18 +71,18 @@ fn context(stage: &Stage, list: &str) -> String {
             let source = orders::store::ListScope::User(buyer);
             vec![caller.to_owned(), format!("{source:?}"), String::new()]
         }
-        "list-payments" => vec![caller.to_owned(), stage.api.paid_order.clone()],
+        "list-payments" => vec![caller.to_owned(), fixture.api.paid_order.clone()],
         _ => vec![caller.to_owned()],
     };
     let scope = [vec![list.to_owned()], own].concat();
     serde_json::to_string(&(scope, 1)).expect("texts are JSON")
 }
 
-pub fn seeds(stage: &mut Stage) -> Vec<Vec<u8>> {
-    let expires = stage.api.shop.clock.now().seconds() + 3600;
+pub fn seeds(fixture: &mut FuzzFixture) -> Vec<Vec<u8>> {
+    let expires = fixture.api.shop.clock.now().seconds() + 3600;
     let mut seeds = Vec::new();
     for (list, _) in LISTS {
-        let page = page(stage, list, None);
+        let page = page(fixture, list, None);
         if let Some(cursor) = page["next_cursor"].as_str() {
             seeds.push(input(list, cursor));
         }

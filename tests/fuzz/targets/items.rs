@@ -10,14 +10,14 @@ use tests::{
 };
 
 use crate::{
+    fixture::FuzzFixture,
     input::{choose, first_line, input, shape},
-    stage::Stage,
 };
 
 /// A table, the requests that read its items, and the sweeps.
 type Readers = (&'static str, &'static [&'static str], &'static [&'static str]);
 
-const TABLES: [Readers; 8] = [
+const TABLES: [Readers; 9] = [
     (
         "users",
         &["get-me", "get-user", "list-users", "list-addresses", "verify-email", "update-user"],
@@ -32,6 +32,7 @@ const TABLES: [Readers; 8] = [
         &["resume-orders", "reconcile-ledger"],
     ),
     ("order-products", &["create-order", "preview-prices"], &[]),
+    ("order-carts", &["get-cart", "change-cart", "list-shipping-options", "merge-cart"], &[]),
     (
         "payments",
         &["get-payment", "list-payments", "create-payment", "create-refund"],
@@ -45,11 +46,11 @@ const LISTS: [(&str, &str, &str, &str); 2] = [
     ("list-users", "get-user", "user_id", "users"),
 ];
 
-pub fn run(stage: &mut Stage, input: &[u8]) {
+pub fn run(fixture: &mut FuzzFixture, input: &[u8]) {
     let (name, item) = first_line(input);
     let table = choose(&TABLES.map(|(table, ..)| table), name);
     let Ok(Value::Object(mut item)) = serde_json::from_slice::<Value>(item) else { return };
-    let stored = stage.api.shop.aws.items(table);
+    let stored = fixture.api.shop.aws.items(table);
     // An item with another key would not be read.
     let has_key =
         |stored: &&Value| ["pk", "sk"].iter().all(|key| stored.get(key) == item.get(*key));
@@ -60,46 +61,46 @@ pub fn run(stage: &mut Stage, input: &[u8]) {
             item.insert(key.to_owned(), value.clone());
         }
     }
-    if !stage.replace(table, &item.into()) {
+    if !fixture.replace(table, &item.into()) {
         return;
     }
-    compare_lists(stage, table);
+    compare_lists(fixture, table);
     let Some((_, readers, sweeps)) = TABLES.iter().find(|(name, ..)| *name == table) else {
         return;
     };
-    let mut state = stage.state();
+    let mut state = fixture.state();
     for operation in *readers {
-        let writes = stage.api.shop.aws.writes();
-        let event = stage.api.valid(operation);
-        let called = stage.call(operation, event);
+        let writes = fixture.api.shop.aws.writes();
+        let event = fixture.api.valid(operation);
+        let called = fixture.call(operation, event);
         // An unreadable item is a fault of the shop, and the only reason for a 5xx.
         let found = violations(&called, Expect::Any);
         let is_fault = found == [format!("status {}", called.status())];
         assert!(found.is_empty() || is_fault, "{operation}: {found:#?}");
-        if stage.api.shop.aws.writes() == writes {
+        if fixture.api.shop.aws.writes() == writes {
             continue;
         }
         // A declined charge is recorded, and a session whose token differs is ended.
         let may_write =
             called.status() < 400 || called.status() == 402 || *operation == "refresh-token";
-        let before = std::mem::replace(&mut state, stage.state());
+        let before = std::mem::replace(&mut state, fixture.state());
         assert!(may_write || state == before, "{operation} writes, and returns {}", called.ok());
     }
     for sweep in *sweeps {
         // A sweep may fail on an unreadable item, but it must not panic.
-        drop(stage.call(sweep, events::sample(sweep)));
+        drop(fixture.call(sweep, events::sample(sweep)));
     }
 }
 
 /// A list and the operation for one item read the same item alike, although they have two parsers.
-fn compare_lists(stage: &mut Stage, table: &str) {
+fn compare_lists(fixture: &mut FuzzFixture, table: &str) {
     for (list, reader, parameter, _) in LISTS.into_iter().filter(|(.., of)| *of == table) {
-        let event = stage.api.valid(list);
-        let listed = stage.call(list, event);
+        let event = fixture.api.valid(list);
+        let listed = fixture.call(list, event);
         for item in listed.json()["items"].as_array().into_iter().flatten() {
-            let mut event = stage.api.valid(reader);
+            let mut event = fixture.api.valid(reader);
             event["pathParameters"] = json!({ parameter: item["id"] });
-            let read = stage.call(reader, event);
+            let read = fixture.call(reader, event);
             // The id in the item may differ from its key.
             if read.status() == 404 {
                 continue;
@@ -117,10 +118,10 @@ fn compare_lists(stage: &mut Stage, table: &str) {
     }
 }
 
-pub fn seeds(stage: &mut Stage) -> Vec<Vec<u8>> {
+pub fn seeds(fixture: &mut FuzzFixture) -> Vec<Vec<u8>> {
     let of = |(table, ..): &Readers| {
         let mut seen = BTreeSet::new();
-        let items = stage.api.shop.aws.items(table);
+        let items = fixture.api.shop.aws.items(table);
         let is_new = |item: &Value| {
             let prefix = |name: &str| {
                 let key = item[name]["S"].as_str().unwrap_or_default();

@@ -6,44 +6,44 @@ use serde_json::{Value, json};
 use tests::{events::sample, shop, template};
 
 use crate::{
+    fixture::FuzzFixture,
     input::{choose, first_line, input, shape},
-    stage::Stage,
 };
 
-pub fn run(stage: &mut Stage, input: &[u8]) {
+pub fn run(fixture: &mut FuzzFixture, input: &[u8]) {
     let (name, body) = first_line(input);
     let queues: Vec<&str> = shop::queues().collect();
     let queue = choose(&queues, name);
     let Ok(body) = str::from_utf8(body) else { return };
-    let called = stage.deliver(queue, body);
+    let called = fixture.deliver(queue, body);
     let Ok(answer) = &called.answer else { panic!("{queue}: the batch fails: {called:?}") };
     let failures = &answer["batchItemFailures"];
     assert!(
         *failures == json!([]) || *failures == json!([{ "itemIdentifier": "m" }]),
         "{queue}: {answer}"
     );
-    let letters = stage.api.shop.aws.queues().waiting(&format!("{queue}-dead-letter"));
+    let letters = fixture.api.shop.aws.queues().waiting(&format!("{queue}-dead-letter"));
     if !letters.is_empty() {
         assert!(*failures == json!([]), "{queue}: a rejected message is redelivered");
         assert!(letters.iter().all(|letter| letter.body == body), "{queue}: {letters:?}");
-        assert!(!stage.has_changed(), "{queue}: a rejected message writes");
+        assert!(!fixture.has_changed(), "{queue}: a rejected message writes");
     } else if *failures == json!([]) {
-        let written = stage.state();
-        let again = stage.deliver(queue, body);
+        let written = fixture.state();
+        let again = fixture.deliver(queue, body);
         assert!(again.is_done(), "{queue}: the second delivery is not done: {again:?}");
-        assert!(stage.state() == written, "{queue}: the second delivery writes");
+        assert!(fixture.state() == written, "{queue}: the second delivery writes");
     }
 }
 
-pub fn seeds(stage: &mut Stage) -> Vec<Vec<u8>> {
+pub fn seeds(fixture: &mut FuzzFixture) -> Vec<Vec<u8>> {
     // The messages of the shop's history refer to its records.
     for (operation, table) in super::changes::publishers() {
-        let records = stage.changes(table);
-        assert!(stage.call(&operation, json!({ "Records": records })).answer.is_ok());
+        let records = fixture.changes(table);
+        assert!(fixture.call(&operation, json!({ "Records": records })).answer.is_ok());
     }
     let mut seeds = Vec::new();
     for queue in shop::queues() {
-        let sent = stage.api.shop.aws.queues().waiting(queue);
+        let sent = fixture.api.shop.aws.queues().waiting(queue);
         let sent = sent.into_iter().map(|message| message.body);
         let bodies = samples(queue).chain(from_events(queue)).chain(sent);
         let mut seen = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! The targets: each one parses another kind of bytes from outside.
+//! The targets. Each one parses one kind of external input.
 
 mod bodies;
 mod changes;
@@ -9,18 +9,18 @@ mod requests;
 mod tokens;
 mod webhooks;
 
-use crate::stage::Stage;
+use crate::fixture::FuzzFixture;
 
-/// A kind of input.
+/// A kind of input, with its properties and its seeds.
 pub struct Target {
     pub name: &'static str,
     /// Processes one input.
     ///
     /// # Panics
     /// If a property is violated.
-    pub run: fn(&mut Stage, &[u8]),
+    pub run: fn(&mut FuzzFixture, &[u8]),
     /// Inputs from samples and from the shop's own data.
-    pub seeds: fn(&mut Stage) -> Vec<Vec<u8>>,
+    pub seeds: fn(&mut FuzzFixture) -> Vec<Vec<u8>>,
 }
 
 pub static TARGETS: [Target; 8] = [

@@ -15,9 +15,9 @@ use tests::{
 };
 
 use crate::{
+    fixture::FuzzFixture,
     http,
     input::{choose, input},
-    stage::Stage,
 };
 
 type Values<'a> = BTreeMap<String, Vec<&'a str>>;
@@ -77,15 +77,15 @@ impl<'a> Parts<'a> {
     }
 }
 
-pub fn run(stage: &mut Stage, input: &[u8]) {
+pub fn run(fixture: &mut FuzzFixture, input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let (name, rest) = text.split_once('\n').unwrap_or((&text, ""));
     let operation = choose(&OPERATIONS, name.as_bytes());
     let parts = Parts::of(rest);
-    let mut event = stage.api.valid(operation);
+    let mut event = fixture.api.valid(operation);
     parts.apply(&mut event);
-    let etag = stage.api.etag_of(operation).to_owned();
-    let Some(called) = http::check(stage, operation, &event) else { return };
+    let etag = fixture.api.etag_of(operation).to_owned();
+    let Some(called) = http::check(fixture, operation, &event) else { return };
     let Some(route) = ROUTES.iter().find(|route| route.operation == operation) else { return };
     check_accepted(route, &parts, &etag, &called.json());
 }
@@ -113,10 +113,10 @@ fn check_accepted(route: &Route, parts: &Parts<'_>, etag: &str, answer: &Value) 
     }
 }
 
-pub fn seeds(stage: &mut Stage) -> Vec<Vec<u8>> {
+pub fn seeds(fixture: &mut FuzzFixture) -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for operation in OPERATIONS.iter() {
-        let event = stage.api.valid(operation);
+        let event = fixture.api.valid(operation);
         let mut lines = Vec::new();
         for (name, value) in event["headers"].as_object().into_iter().flatten() {
             lines.push(format!("{}: {}", name.to_lowercase(), value.as_str().unwrap_or_default()));

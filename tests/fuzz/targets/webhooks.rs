@@ -9,28 +9,28 @@ use tests::{
 };
 
 use crate::{
+    fixture::FuzzFixture,
     http,
     input::{first_line, input},
-    stage::Stage,
 };
 
 const OPERATION: &str = "receive-payment-webhook";
 
-pub fn run(stage: &mut Stage, input: &[u8]) {
+pub fn run(fixture: &mut FuzzFixture, input: &[u8]) {
     let (template, body) = first_line(input);
     let (template, body) = (String::from_utf8_lossy(template), String::from_utf8_lossy(body));
-    let now = stage.api.shop.clock.now().seconds();
+    let now = fixture.api.shop.clock.now().seconds();
     let signed = signature(WEBHOOK_SECRET, &now.to_string(), &body);
     let value = template.replace("{t}", &now.to_string()).replace("{v1}", &signed);
-    let mut event = stage.api.webhook(&body);
+    let mut event = fixture.api.webhook(&body);
     header(&mut event, "stripe-signature", &[&value]);
-    if http::check(stage, OPERATION, &event).is_none() {
+    if http::check(fixture, OPERATION, &event).is_none() {
         return;
     }
     assert!(is_signed(&value, now, &body), "a webhook with the signature {value} is accepted");
-    let written = stage.state();
-    assert!(stage.call(OPERATION, event).status() < 300, "a repeated webhook is rejected");
-    assert!(stage.state() == written, "a repeated webhook writes");
+    let written = fixture.state();
+    assert!(fixture.call(OPERATION, event).status() < 300, "a repeated webhook is rejected");
+    assert!(fixture.state() == written, "a repeated webhook writes");
 }
 
 /// Whether a header has one timestamp that is at most five minutes old, and a signature of it.
@@ -56,9 +56,9 @@ fn signature(secret: &str, seconds: &str, body: &str) -> String {
     tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub fn seeds(stage: &mut Stage) -> Vec<Vec<u8>> {
+pub fn seeds(fixture: &mut FuzzFixture) -> Vec<Vec<u8>> {
     const SIGNED: &str = "t={t},v1={v1}";
-    let payment = stage.api.payment.clone();
+    let payment = fixture.api.payment.clone();
     let about = |kind: &str, object: Value| events::provider_event("evt_1", kind, &object);
     let refund = json!({ "object": "refund", "id": "re_1", "metadata": {
         "payment_id": payment, "refund_id": "ref_0199c2a8-0000-7000-8000-0000000000c1",

@@ -26,7 +26,6 @@ pub enum CallFault {
     LoseResponse,
 }
 
-/// A request in flight.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub asked: Asked,

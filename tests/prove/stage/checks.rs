@@ -132,7 +132,10 @@ impl Stage {
             recorded.iter().map(|item| (text(item, "order_id"), text(item, "template"))).collect();
         for order in self.stored_orders() {
             let (id, status) = (order_id(&order), text(&order, "status"));
+            let price = order.get("price").and_then(Attribute::members);
+            let is_shipped = price.is_none_or(|price| price.contains_key("shipping"));
             let due: &[&str] = match status {
+                "delivered" if !is_shipped => &["order_confirmed", "order_delivered"],
                 "shipped" => &["order_confirmed", "order_shipped"],
                 "delivered" => &["order_confirmed", "order_shipped", "order_delivered"],
                 "confirmed" => &["order_confirmed"],
@@ -144,6 +147,9 @@ impl Stage {
                     format!("{id}: {template} was not sent")
                 });
             }
+            self.ensure(is_shipped || !recorded.contains(&(id, "order_shipped")), || {
+                format!("{id} ships nothing, and order_shipped was sent")
+            });
         }
     }
 

@@ -1,7 +1,7 @@
 //! What holds of the ledger: it reconciles with all records, and its balances are the sums of its
 //! entries.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ledger::posting::POSTING_DELAY;
 use serde_json::{Value, json};
@@ -137,6 +137,35 @@ impl Stage {
         accounts
     }
 
+    /// Checks that the shop has earned what the provider keeps for each order, and that no funds of
+    /// the order are left.
+    fn check_sales(&self, charges: &BTreeMap<String, Arc<Item>>) {
+        let ledger = self.shop.aws.stored("ledger");
+        for order in &self.orders {
+            let key = format!("ORDER#{}", order.id);
+            let of_order = ledger.iter().filter(|entry| text(entry, "pk") == key);
+            let (mut funds, mut earned) = (0, 0);
+            for entry in of_order {
+                let units = entry.get("lines").and_then(Attribute::members);
+                let money = units.and_then(|units| units.get("USD")).and_then(Attribute::members);
+                for (account, _) in money.into_iter().flatten() {
+                    let amount = money.map_or(0, |money| number(money, account));
+                    match account.as_str() {
+                        "provider_clearing" => {}
+                        "customer_funds" => funds += amount,
+                        _ => earned -= amount,
+                    }
+                }
+            }
+            let charge = charges.get(&order.id).filter(|it| !it.contains_key("disputed"));
+            let kept = charge.map_or(0, |charge| number(charge, "refundable"));
+            self.ensure((funds, earned) == (0, kept), || {
+                let id = &order.id;
+                format!("{id}: the provider keeps {kept}, {earned} are earned and {funds} are left")
+            });
+        }
+    }
+
     /// Checks the sums of the ledger's accounts.
     fn check_accounts(&self) {
         let accounts = self.accounts(None);
@@ -146,9 +175,11 @@ impl Stage {
         let held = charges.values().filter(|charge| !charge.contains_key("disputed"));
         let kept: i64 = held.map(|charge| number(charge, "refundable")).sum();
         let money = (balance("provider_clearing"), balance("customer_funds"));
-        self.ensure(money == (kept, -kept), || {
+        // The sale of an order moves its money from the funds to the revenue.
+        self.ensure(money == (kept, 0), || {
             format!("the provider keeps {kept}, and the accounts are {accounts:?}")
         });
+        self.check_sales(&charges);
         let (on_hand, available) = self.quantities();
         self.ensure(on_hand == available, || {
             format!("{on_hand} are on hand, and only {available} available")

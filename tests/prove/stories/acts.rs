@@ -30,6 +30,18 @@ impl Stage {
 
     pub(super) async fn place(&mut self, quantity: u32, token: Option<&str>) {
         let body = events::order_request(&self.product, quantity, token);
+        self.place_request(body).await;
+    }
+
+    /// Places an order in the market `gb` that has a billing address alone.
+    pub(super) async fn place_download(&mut self, token: &str) {
+        let mut body = events::order_request(&self.product, 1, Some(token));
+        body["billing_address"] = body["shipping_address"].take();
+        body["market"] = "gb".into();
+        self.place_request(body).await;
+    }
+
+    async fn place_request(&mut self, body: Value) {
         let called = self.insist("create-order", events::order("order", &body)).await;
         self.ensure(called.status() == 201, || format!("create-order: {:?}", called.answer));
         let id = called.json()["id"].as_str().unwrap_or_default().to_owned();

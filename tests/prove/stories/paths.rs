@@ -295,6 +295,25 @@ pub(super) async fn free(stage: &mut Stage) {
     stage.drain().await;
 }
 
+/// Nothing is shipped: the order is delivered once its stock is committed.
+pub(super) async fn download(stage: &mut Stage) {
+    stage.sell_as_download();
+    stage.place_download("tok_ok").await;
+    stage.drain().await;
+    stage.ship().await;
+    stage.step("deliver-order", events::ADMIN, None).await;
+    stage.drain().await;
+}
+
+pub(super) async fn download_cancelled(stage: &mut Stage) {
+    stage.sell_as_download();
+    stage.place_download("tok_ok").await;
+    stage.drain().await;
+    stage.step("cancel-order", events::USER, None).await;
+    stage.step("deliver-order", events::ADMIN, None).await;
+    stage.drain().await;
+}
+
 pub(super) async fn free_cancelled(stage: &mut Stage) {
     stage.reprice(0);
     placed(stage, None).await;

@@ -83,7 +83,7 @@ impl PaymentProvider for Double {
             self.carry_out(|records, _| {
                 let id = records
                     .intent(order)
-                    .ok_or_else(|| ProviderError::Indeterminate("there is none".to_owned()))?;
+                    .ok_or_else(|| ProviderError::Indeterminate("no such record".to_owned()))?;
                 let intent = records.intents.get_mut(&id).unwrap();
                 if matches!(intent.result, ProviderResult::ActionRequired { .. }) {
                     intent.result = ProviderResult::Abandoned { reason: "cancelled" };

@@ -343,22 +343,22 @@ fn header_references<'a>(names: impl IntoIterator<Item = &'a str>) -> Value {
 pub fn headers() -> Value {
     let header = |required: bool, about: &str, example: &str| json!({ "description": about, "required": required, "schema": { "type": "string", "examples": [example] } });
     json!({
-        "Accept": header(false, "The media types that the operation takes.", "application/json"),
-        "Accept-Encoding": header(false, "The content coding that the operation takes, where another was the reason.", "identity"),
-        "Accept-Patch": header(false, "The media types that `PATCH` takes (RFC 5789).", "application/json, application/merge-patch+json"),
+        "Accept": header(false, "The media types that the operation accepts.", "application/json"),
+        "Accept-Encoding": header(false, "The content coding that the operation accepts, if the request had another one.", "identity"),
+        "Accept-Patch": header(false, "The media types that `PATCH` accepts (RFC 5789).", "application/json, application/merge-patch+json"),
         "Allow": header(true, "The methods of the path (RFC 9110, section 10.2.1).", "DELETE, GET, HEAD, OPTIONS, PUT"),
-        "Cache-Control": header(true, "For how long the answer may be kept. Where it is not mentioned it is `no-store`.", "public, max-age=30"),
-        "ETag": header(true, "The version of what is answered.", "\"3\""),
-        "Idempotent-Replayed": header(false, "`true` where this is the answer to an earlier request with the same key.", "true"),
-        "Location": header(true, "Where what was created can be read: a reference relative to the address of the request.", "orders/ord_0199c2a8-0000-7000-8000-0000000000f1"),
-        "Retry-After": header(false, "After so many seconds the same request may succeed.", "1"),
-        "WWW-Authenticate": header(true, "Which kind of token is needed (RFC 6750).", "Bearer error=\"invalid_token\""),
+        "Cache-Control": header(true, "How long the response may be cached. Responses without this header in the document are `no-store`.", "public, max-age=30"),
+        "ETag": header(true, "The version of the resource in the response.", "\"3\""),
+        "Idempotent-Replayed": header(false, "`true` if this is the response to an earlier request with the same key.", "true"),
+        "Location": header(true, "The address of the created resource, relative to that of the request.", "orders/ord_0199c2a8-0000-7000-8000-0000000000f1"),
+        "Retry-After": header(false, "The seconds after which the same request can succeed.", "1"),
+        "WWW-Authenticate": header(true, "The kind of token that the operation requires (RFC 6750).", "Bearer error=\"invalid_token\""),
         "X-Device-Token": header(
             false,
-            "Shows at the next login that this device has logged in before, so that others who guess the password keep only themselves out.",
+            "Send it at the next login: attempts of known devices are counted separately, so strangers who guess the password do not lock out the owner.",
             "dev_0199c2a8-0000-7000-8000-00000000000d.1763715600.MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY",
         ),
-        "X-Process-Time": header(true, "How long the function took, in milliseconds.", "12"),
+        "X-Process-Time": header(true, "The duration of the function in milliseconds.", "12"),
         "X-Request-Id": header(true, "The id of the request.", "0f6b8f0e-7a4e-4a55-9d0c-2f3a5b1c7d9e"),
     })
 }

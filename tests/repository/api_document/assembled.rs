@@ -25,31 +25,31 @@ const ABOUT: &str = "\
 A shop: accounts, a catalogue, prices, stock, orders, payments and notifications.
 
 **Errors** are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) documents: branch on `code`, show `detail`, quote `request_id`. \
-Each operation lists the codes that it answers.
+Each operation lists its codes.
 
 **Money** is an amount in minor units and a currency: `{\"amount\": 5998, \"currency\": \"USD\"}` is 59.98 US dollars.
 
-**Repeating.** What creates something takes an `Idempotency-Key`: make one up for what is to happen once, and send it again whenever you are \
-not sure. The answer is then the first one, with `Idempotent-Replayed: true`.
+**Retries.** Operations that create a resource require an `Idempotency-Key`. Generate one key per intended effect, and send the same key \
+when you repeat the request. The response is then the first one, with `Idempotent-Replayed: true`.
 
-**Changing.** What changes something takes the `ETag` of what was read as `If-Match`, so that nobody's change is overwritten unseen.
+**Changes.** Operations that change a resource require its `ETag` as `If-Match`, so that no concurrent change is overwritten.
 
-**Lists** answer `{\"items\": […], \"next_cursor\": …}`. Send `next_cursor` as `cursor` for the next page; it is null on the last one.
+**Lists** return `{\"items\": […], \"next_cursor\": …}`. Send `next_cursor` as `cursor` for the next page; it is null on the last page.
 
-**Fields.** Unknown fields of a request are refused. Answers may get new fields, and names that a field can have may get more: ignore what \
-you do not know. In answers, a field that has nothing to say is null. Where a field of a request may be null, an empty text means the same.
+**Fields.** Unknown fields of a request are rejected. Responses may get new fields, and fields with listed values may get new values: ignore \
+the ones that you do not know. A field without a value is null in responses. Where a field of a request may be null, an empty text is null.
 
-**Texts** of people keep the characters of every script. Line breaks become `\\n` (a space in texts of one line), tabs become spaces, and \
-white space around a text is removed. Invisible, control and text-direction characters are rejected. The patterns of texts name those of the \
-basic plane that are rejected wherever they stand; joiners and variation selectors are accepted behind a character that gives them a meaning.
+**Texts** may contain the characters of every script. Line breaks become `\\n` (a space in texts of one line), tabs become spaces, and \
+white space around a text is removed. Invisible, control and text-direction characters are rejected. The patterns of texts exclude those of \
+the basic plane that are rejected at every position; joiners and variation selectors are accepted after a character that they apply to.
 
 **Numbers** are integers, written without fraction and exponent: `2` is accepted, `2.0` is rejected as `wrong_type`, although JSON Schema \
 counts it as an integer.
 
-**Methods.** A path with `GET` answers `HEAD` like `GET`, without the body. It answers methods that it does not have with `405` and `Allow`.
+**Methods.** A path with `GET` answers `HEAD` like `GET`, without the body. It rejects other methods with `405` and `Allow`.
 
-`x-roles` says who may call an operation: `anonymous` is anybody, `user` anybody who has logged in, `admin` who runs the shop, and `owner` \
-the one to whom the thing belongs; to everybody else it does not exist.";
+`x-roles` lists who may call an operation: `anonymous` is every caller, `user` every caller with an access token, `admin` an administrator of \
+the shop, and `owner` the user to whom the resource belongs. For other users the resource does not exist: they get `404`.";
 
 /// The declarations of each service.
 fn services() -> [(&'static str, openapi::OpenApi); 8] {
@@ -112,7 +112,7 @@ pub fn document() -> Value {
                 "type": "http",
                 "scheme": "bearer",
                 "bearerFormat": "JWT",
-                "description": "The access token that `login-user` and `refresh-token` answer. It is good for 15 minutes.",
+                "description": "The access token that `login-user` and `refresh-token` return. It is valid for 15 minutes.",
             } },
         },
     });
@@ -310,7 +310,7 @@ fn share_parameters(document: &mut Value) {
         "X-Request-Id".to_owned(),
         json!({
             "name": "X-Request-Id", "in": "header", "required": false,
-            "description": "An id for the request; without one it gets its own. The answer has it too, and so have our logs.",
+            "description": "The id of the request; the shop generates one if it is absent. The response and the logs contain it.",
             "schema": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$" },
         }),
     );

@@ -20,7 +20,6 @@ const HEADERS: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// Marks every route of a deprecated operation.
 pub fn mark<'a>(document: &mut Value, operations: impl Iterator<Item = &'a Operation>) {
     for operation in operations.filter(|operation| operation.deprecation.is_some()) {
         for (name, about, example) in HEADERS {

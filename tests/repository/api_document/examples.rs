@@ -39,7 +39,7 @@ fn schema_examples_are_valid() {
                 seen += 1;
                 violations.extend(
                     wrong(&document, schema, example)
-                        .map(|why| format!("an example of {place} is none: {why}")),
+                        .map(|why| format!("an example of {place} is invalid: {why}")),
                 );
             }
         }
@@ -80,7 +80,7 @@ fn request_samples_match_their_schemas() {
         };
         violations.extend(
             wrong(&document, &body["schema"], &body["example"])
-                .map(|why| format!("events/{id}.json has a body that is none: {why}")),
+                .map(|why| format!("events/{id}.json has an invalid body: {why}")),
         );
         let mut more = body["example"].clone();
         more["a_field_that_there_is_not"] = json!(1);

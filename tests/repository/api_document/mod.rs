@@ -46,8 +46,7 @@ fn matches_committed(file: &str, document: &Value) {
         .map_or(0, |line| line + 1);
     assert!(
         text == before,
-        "functions/platform/{file} is not what the operations say (first at line {line}): write it anew with UPDATE_API_DOCUMENT=1 \
-         cargo test -p tests --test repository api_document, and read what has changed"
+        "functions/platform/{file} does not match the operations (first at line {line}): run `make template`, and read what has changed"
     );
 }
 

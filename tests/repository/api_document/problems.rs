@@ -117,7 +117,7 @@ fn made() -> Vec<(String, Made)> {
     }
     assert!(
         made.len() > 40,
-        "problems are not made as they were: this test looks for Problem::conflict(\"code\", \"Title\") and the like"
+        "fewer problems than expected: this test finds calls of the form Problem::conflict(\"code\", \"Title\")"
     );
     made
 }

@@ -5,7 +5,6 @@ use tests::template;
 
 use super::{statements, text};
 
-/// The identities of SES.
 pub(super) const ANY_IDENTITY: &str = "arn:aws:ses:us-east-1:000000000000:identity/*";
 
 pub(super) const SENDERS_OF_MAIL: [&str; 2] = ["send-notification", "send-account-notification"];

@@ -22,7 +22,7 @@ use crate::{
 pub const ECHO: &str = "zqxEchoxqz";
 /// A user who owns nothing.
 pub const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-0000000000ff";
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "users",
     "sessions",
     "products",
@@ -30,6 +30,7 @@ const TABLES: [&str; 11] = [
     "stock",
     "orders",
     "order-products",
+    "order-carts",
     "payments",
     "payment-simulator",
     "notifications",
@@ -44,6 +45,8 @@ pub const WEBHOOK_SECRET_BEFORE: &str = "whsec_zqxEchoxqz_of_yesterday";
 pub struct ApiFixture {
     pub shop: Shop,
     pub product: String,
+    /// A product of which few are in stock.
+    scarce: String,
     pub paid_order: String,
     pub open_order: String,
     pub failed_order: String,
@@ -60,6 +63,9 @@ pub struct ApiFixture {
     pub etag: String,
     /// An address of [`events::USER`]. Its book has version 1.
     pub address: String,
+    /// The token of a guest's cart, and the cart of [`events::USER`]. Each has one line.
+    pub cart_token: String,
+    pub own_cart: String,
     rules: PricingRules,
     pub refresh_token: String,
     /// The tokens in mails to [`events::USER`]: one resets the password, one verifies the new
@@ -119,6 +125,8 @@ impl ApiFixture {
         let rules = PricingRules::create(&shop).await;
         let mut harness = shop.harness();
         harness.drain_queues().await;
+        let cart_token = guest_cart(&shop, &product).await;
+        let own_cart = own_cart(&shop, &product).await;
         let mut orders = Vec::new();
         for (key, product, token) in [
             ("paid", &product, Some("tok_ok")),
@@ -171,6 +179,7 @@ impl ApiFixture {
         Self {
             shop,
             product,
+            scarce,
             paid_order,
             open_order,
             failed_order,
@@ -182,6 +191,8 @@ impl ApiFixture {
             notification,
             etag,
             address,
+            cart_token,
+            own_cart,
             rules,
             refresh_token,
             reset_token,
@@ -226,6 +237,14 @@ impl ApiFixture {
                 header(&mut event, "if-match", &[&self.order_etag]);
             }
             "deliver-order" => path(&mut event, "order_id", &self.shipped_order),
+            "get-cart" | "change-cart" | "list-shipping-options" => {
+                path(&mut event, "cart_id", self.cart_token.split('.').next().unwrap());
+                header(&mut event, "x-cart-token", &[&self.cart_token]);
+            }
+            "merge-cart" => {
+                path(&mut event, "cart_id", &self.own_cart);
+                header(&mut event, "x-cart-token", &[&self.cart_token]);
+            }
             "get-payment" | "create-refund" => path(&mut event, "payment_id", &self.payment),
             "read-notification" => path(&mut event, "notification_id", &self.notification),
             "receive-payment-webhook" => return self.webhook(&self.webhook_body("evt_valid")),
@@ -376,6 +395,30 @@ impl ApiFixture {
             self.violations.len()
         );
     }
+}
+
+/// Creates a guest's cart with one piece of a product. Returns its token.
+async fn guest_cart(shop: &Shop, product: &str) -> String {
+    let created = shop.call("create-cart", events::post("/carts", &json!({})).event()).await.json();
+    let token = created["cart_token"].as_str().expect("a guest gets a token").to_owned();
+    let change = added(&created, product).header("x-cart-token", &token);
+    assert_eq!(shop.call("change-cart", change.event()).await.status(), 200);
+    token
+}
+
+/// Creates the cart of [`events::USER`] with one piece of a product. Returns its id.
+async fn own_cart(shop: &Shop, product: &str) -> String {
+    let create = events::post("/carts", &json!({})).caller(events::USER);
+    let created = shop.call("create-cart", create.event()).await.json();
+    let change = added(&created, product).caller(events::USER);
+    assert_eq!(shop.call("change-cart", change.event()).await.status(), 200);
+    created["id"].as_str().expect("a cart has an id").to_owned()
+}
+
+fn added(cart: &Value, product: &str) -> events::Http {
+    let add = json!({ "add": [{ "product_id": product, "quantity": 1 }] });
+    let cart_id = cart["id"].as_str().expect("a cart has an id");
+    events::post("/carts", &add).path_parameter("cart_id", cart_id)
 }
 
 /// The tokens of the pending links of [`events::USER`]. Only the mails contain them in plain text.

@@ -43,7 +43,6 @@ impl Aws {
         Self(self.0.clone(), None, Some(Arc::new(Clients::new(&config))))
     }
 
-    /// A DynamoDB client.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         match (&self.2, &self.1) {
             (Some(clients), _) => clients.dynamodb.clone(),
@@ -52,7 +51,6 @@ impl Aws {
         }
     }
 
-    /// An SQS client.
     pub fn sqs_client(&self) -> aws_sdk_sqs::Client {
         match &self.2 {
             Some(clients) => clients.sqs.clone(),
@@ -68,7 +66,6 @@ impl Aws {
         }
     }
 
-    /// An SES client.
     pub fn mail_client(&self) -> aws_sdk_sesv2::Client {
         match &self.2 {
             Some(clients) => clients.ses.clone(),

@@ -30,7 +30,6 @@ pub struct Scenario {
     pub events: Vec<Value>,
 }
 
-/// The functions with a scenario.
 const FUNCTIONS: [&str; 24] = [
     "advance-order",
     "authorize-request",

@@ -40,7 +40,6 @@ pub use self::{
 };
 use crate::template::Template;
 
-/// The tables of a stack.
 pub struct DynamoDb(Mutex<State>);
 
 /// Copies share tables until one of them writes.

@@ -75,7 +75,6 @@ fn json(answer: &impl Serialize) -> String {
     serde_json::to_string(answer).expect("an answer is JSON")
 }
 
-/// Reads.
 impl State {
     pub(super) fn get_item(&self, request: &GetItem) -> Result<String, Error> {
         let table = self.table(&request.table_name)?;
@@ -215,7 +214,6 @@ fn check_start(
     Err(Error::validation(message))
 }
 
-/// Writes.
 impl State {
     pub(super) fn write(&mut self, mut request: Write, kind: Kind) -> Result<String, Error> {
         let expressions = request.expressions(kind)?;

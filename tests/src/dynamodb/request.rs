@@ -77,7 +77,6 @@ fn forward() -> bool {
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct Write {
     pub(super) table_name: String,
-    /// The item of a `Put`.
     pub(super) item: Option<Item>,
     /// The key of the other writes.
     pub(super) key: Option<Item>,
@@ -113,7 +112,6 @@ pub(super) enum TransactWrite {
     ConditionCheck(Write),
 }
 
-/// The kind of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Put,

@@ -29,7 +29,6 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    /// The text of an `S`.
     pub fn text(&self) -> Option<&str> {
         match self {
             Self::S(text) => Some(text),
@@ -37,7 +36,6 @@ impl Attribute {
         }
     }
 
-    /// The members of an `M`.
     pub fn members(&self) -> Option<&Item> {
         match self {
             Self::M(members) => Some(members),
@@ -45,7 +43,6 @@ impl Attribute {
         }
     }
 
-    /// The values of an `L`.
     pub fn values(&self) -> &[Self] {
         match self {
             Self::L(values) => values,

@@ -80,6 +80,5 @@ pub(crate) enum AwsAnswer {
     },
     /// The request or its response was lost.
     Lost,
-    /// The function dies.
     Died,
 }

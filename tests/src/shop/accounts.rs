@@ -40,7 +40,6 @@ use crate::{
     harness::Harness,
 };
 
-/// The password of all accounts.
 pub const PASSWORD: &str = "correct horse battery staple";
 /// The address of the first customer.
 pub const ADA: &str = "ada@example.com";
@@ -239,7 +238,6 @@ impl Shop {
         self.call("login-user", request.event()).await
     }
 
-    /// Logs in and returns the session.
     pub async fn log_in(&self, email: &str) -> Session {
         let called = self.login(email, PASSWORD).await;
         Session::of(&called).unwrap_or_else(|| panic!("{:?}", called.answer))

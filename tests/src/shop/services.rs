@@ -116,6 +116,7 @@ pub fn limits() -> orders::domain::unpaid::Limits {
         unverified: BuyerLimit { orders: 1, pay_within: Duration::from_secs(600) },
         network: shared::throttle::Limit::within(NETWORK_BURST, PAY_WITHIN),
         max_per_order: MAX_PER_ORDER,
+        requires_market: false,
     }
 }
 
@@ -125,6 +126,7 @@ pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
         store: orders::store::Store {
             orders: aws.table("orders"),
             products: aws.table("order-products"),
+            carts: aws.table("order-carts"),
             shards: SHARDS,
         },
         secrets: aws.secrets_at(clock.clone()),
@@ -213,6 +215,7 @@ pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
             table("inventory", "stock"),
             table("orders", "orders"),
             table("orders", "order-products"),
+            table("orders", "order-carts"),
             table("payments", "payments"),
             table("notifications", "notifications"),
             table("ledger", "ledger"),

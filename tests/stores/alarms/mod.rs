@@ -81,6 +81,7 @@ alarms! {
     PaymentsDisputedAlarm: buyer_disputes_the_charge,
     PaymentsNeedReviewAlarm: completed_refund_fails,
     OrdersNeedReviewAlarm: completed_refund_fails,
+    OrdersWithoutMarketAlarm: storefront_names_no_market,
 
     LedgerUnbalancedAlarm: ledger_entry_is_lost,
     LedgerMismatchAlarm: ledger_entry_is_contradicted,

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use orders::{Orders, domain::unpaid::Limits};
 use provider::{
     ProviderError,
     statement::{Statement, StatementError, StatementQuery, StatementReader},
@@ -14,7 +15,7 @@ use tests::{
     events::{self, ADMIN, USER},
     provider::Network,
     ses,
-    shop::accounts::ADA,
+    shop::{self, accounts::ADA},
 };
 
 use super::run::Run;
@@ -128,6 +129,17 @@ pub async fn consumers_of_inventory_stop(mut run: Run) {
         run.pass(hours * 3600).await;
     }
     run.shop.call("check-reservations", json!({})).await.ok();
+}
+
+/// The storefront of a production shop places an order that names no market.
+pub async fn storefront_names_no_market(run: Run) {
+    let service = shop::orders(&run.shop.aws, &run.shop.clock);
+    let limits = Limits { requires_market: run.has_fault, ..service.limits };
+    let service = Arc::new(Orders { limits, ..service });
+    let shop = run.shop.with(|shop| shop.orders = service);
+    let placed = shop.order("k", &run.product, 1, None).await;
+    let expected = if run.has_fault { 503 } else { 201 };
+    assert_eq!(placed.status(), expected, "{:?}", placed.answer);
 }
 
 /// No request about a charge reaches the provider for half a day.

@@ -138,19 +138,19 @@ fn decided(seen: Option<&Reservation>, command: ReservationCommand) -> Reservati
 async fn decision_on_an_outdated_reservation_is_not_written() {
     let warehouse = InventoryFixture::with(5, 5).await;
     let store = Store { stock: warehouse.aws.table("stock"), shards: 8 };
-    let stands = || async { store.reservation_of(OrderId::parse(ORDER).unwrap()).await.unwrap() };
+    let stored = || async { store.reservation_of(OrderId::parse(ORDER).unwrap()).await.unwrap() };
 
     let tombstone = decided(None, ReservationCommand::Release);
     warehouse.send_command(RESERVE, ORDER, 0).await;
-    let held = stands().await.unwrap();
+    let held = stored().await.unwrap();
     let sale = decided(Some(&held), ReservationCommand::Commit);
     let release = decided(Some(&held), ReservationCommand::Release);
     warehouse.send_command(RELEASE, ORDER, 0).await;
-    let released = stands().await.unwrap();
+    let released = stored().await.unwrap();
     let answer = decided(Some(&released), ReservationCommand::Release);
     warehouse.send_command(RELEASE, ORDER, 1).await;
 
-    let last = stands().await.unwrap();
+    let last = stored().await.unwrap();
     assert_eq!((last.state.clone(), last.version, last.answered_attempt), (State::Released, 3, 1));
     for change in [tombstone, sale, release, answer] {
         match store.save(&change).await.unwrap() {
@@ -159,7 +159,7 @@ async fn decision_on_an_outdated_reservation_is_not_written() {
         }
         warehouse.check(5, 5).await;
     }
-    assert_eq!(stands().await, Some(last));
+    assert_eq!(stored().await, Some(last));
 }
 
 #[tokio::test]

@@ -283,6 +283,15 @@ fn corruptions(fixture: &LedgerFixture) -> Vec<Corruption> {
         "committed_in_ledger",
     );
     change(
+        "ledger line of earned revenue",
+        "ledger",
+        entry(format!("ORDER#{confirmed}"), "sale"),
+        "/lines/M/USD/M/revenue:goods/N",
+        1,
+        confirmed,
+        "sale_in_ledger",
+    );
+    change(
         "ledger line of a product",
         "ledger",
         entry(format!("PRODUCT#{BOWL}"), "adjustment"),

@@ -1,6 +1,7 @@
 //! Repair books missing ledger entries from the records once, whether or not their messages arrive
 //! later.
 
+use orders::domain::Order;
 use payments::{publish::messages, store::IntentImage};
 
 use super::{fixture::*, *};
@@ -103,6 +104,26 @@ async fn write_next_intent(fixture: &LedgerFixture, totals: &[(&str, i64)]) -> V
     entries
 }
 
+/// Writes the next version of the confirmed order with these totals, and records its ledger entries.
+async fn write_next_order(fixture: &LedgerFixture, totals: &[(&str, i64)]) -> Vec<Value> {
+    let old = fixture.order_item(&fixture.confirmed);
+    let mut new = old.clone();
+    let version: u64 = old["version"]["N"].as_str().unwrap().parse().unwrap();
+    new["version"] = json!({ "N": (version + 1).to_string() });
+    for (name, total) in totals {
+        new[*name] = json!({ "N": total.to_string() });
+    }
+    fixture.aws.put("orders", &new);
+    let image = |item: &Value| serde_json::from_value::<Order>(members(item)).unwrap();
+    let messages = orders::publish::messages(Some(&image(&old)), &image(&new)).unwrap();
+    let entries = messages.into_iter().filter(|message| message.queue == "record-entry");
+    let entries: Vec<Value> = entries.map(|message| message.data).collect();
+    for entry in &entries {
+        assert!(fixture.call("record-entry", message(entry)).await.is_done());
+    }
+    entries
+}
+
 /// Adds to the confirmed order a refund that failed later, a duplicate capture whose second refund
 /// succeeded, and a dispute that was won.
 async fn with_reversals_and_dispute() -> (LedgerFixture, Vec<Value>) {
@@ -145,17 +166,15 @@ async fn with_reversals_and_dispute() -> (LedgerFixture, Vec<Value>) {
     refund(1, &attempt["payment_id"], "requested", "reversed", 1000);
     refund(2, &duplicate["payment_id"], "duplicate_capture", "reversed", 7000);
     refund(3, &duplicate["payment_id"], "duplicate_capture", "succeeded", 7000);
-    let mut order = fixture.order_item(&fixture.confirmed);
-    for (name, total) in [
-        ("refunded_total", "1000"),
-        ("refunds_reversed_total", "1000"),
-        ("dispute_withdrawn_total", "7000"),
-        ("dispute_reinstated_total", "7000"),
-    ] {
-        order[name] = json!({ "N": total });
-    }
-    fixture.aws.put("orders", &order);
     let mut entries = fixture.entries.clone();
+    for totals in [
+        ("refunded_total", 1000),
+        ("refunds_reversed_total", 1000),
+        ("dispute_withdrawn_total", 7000),
+        ("dispute_reinstated_total", 7000),
+    ] {
+        entries.extend(write_next_order(&fixture, &[totals]).await);
+    }
     for totals in [
         &[("refunded_total", 1000)][..],
         &[("refunds_reversed_total", 1000), ("duplicate_captured_total", 7000)],
@@ -208,6 +227,9 @@ async fn each_entry_kind_is_repaired_and_its_late_message_changes_nothing() {
         "duplicate_capture",
         "duplicate_capture_refund",
         "duplicate_capture_refund_reversal",
+        "sale",
+        "sale_reversal",
+        "sale_reinstatement",
     ];
     assert_eq!(kinds, expected.map(str::to_owned).into());
 }
@@ -408,6 +430,33 @@ async fn mismatch_with_another_cause_is_kept_with_its_reason() {
         (vec![], BTreeSet::from([SPOON.to_owned()])),
         "{report:#}"
     );
+}
+
+#[tokio::test]
+async fn sale_is_not_repaired_from_an_order_that_contradicts_payments() {
+    let fixture = LedgerFixture::past_grace().await;
+    let event = json!({ "order_id": fixture.confirmed });
+    let order = fixture.order_item(&fixture.confirmed);
+    delete_entry(&fixture, fixture.entries.iter().find(|entry| entry["kind"] == "sale").unwrap());
+    for (name, value, reason) in
+        [("refunded_total", "5", "contradicts its price"), ("version", "5000", "written too often")]
+    {
+        let mut changed = order.clone();
+        changed[name] = json!({ "N": value });
+        fixture.aws.put("orders", &changed);
+        let (booked, report) = repair(&fixture, event.clone()).await;
+        assert!(booked.is_empty(), "{name}: {booked:?}");
+        assert!(reasons(&report)[0].contains(reason), "{name}: {:?}", reasons(&report));
+    }
+    fixture.aws.put("orders", &order);
+    assert_eq!(repair(&fixture, event.clone()).await.0, ["sale"]);
+    // No version of the order has published this entry.
+    let funds = line(&format!("customer_funds:{}", fixture.confirmed), "USD", 5);
+    let mut more = entry(0xc3, "sale", &[funds, line("revenue:goods", "USD", -5)]);
+    more["order_id"] = json!(fixture.confirmed);
+    assert!(fixture.call("record-entry", message(&more)).await.is_done());
+    let (booked, report) = repair(&fixture, event).await;
+    assert!(booked.is_empty() && reasons(&report)[0].contains("no version"), "{report:#}");
 }
 
 #[tokio::test]

@@ -111,7 +111,7 @@ async fn stripe_statement_is_read_with_stripe() {
             &fixture.confirmed,
             "order_at_provider",
         ),
-        ("not given back", intents.clone(), vec![], &fixture.refunded, "refund_at_provider"),
+        ("not refunded", intents.clone(), vec![], &fixture.refunded, "refund_at_provider"),
         (
             "by hand",
             intents.clone(),

@@ -4,7 +4,7 @@ use orders::domain::{
     Product,
     number::order_number,
     pricing::{Destination, Price, Pricing},
-    quote::Purchase,
+    quote::{Purchase, RequestedLine, Terms, quote},
 };
 use shared::{address::CountryCode, ids::ProductId};
 
@@ -64,10 +64,10 @@ impl OrdersFixture {
             shipping_method: serde_json::from_value(parcel_service()).unwrap(),
             now: self.clock.now(),
         };
-        let lines = [(0, ProductId::parse(SPOON).unwrap(), 2)];
-        let quote = purchase.quote(owner, lines, &[spoon], 20).unwrap();
-        assert_eq!(quote.estimate.refusals, []);
-        quote.estimate.priced.unwrap().price
+        let spoons = RequestedLine { position: 0, quantity: 2, product: &spoon };
+        let quote = quote(owner, &[spoons], &Terms::Market(purchase));
+        assert_eq!(quote.refusals, []);
+        quote.price.unwrap()
     }
 }
 

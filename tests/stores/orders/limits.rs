@@ -130,7 +130,7 @@ async fn paid_order_frees_the_limit_and_its_key_stays_valid() {
         "paid before its stock is held",
         "paid",
         "unknown",
-        "given up",
+        "cancelled",
         "failed",
         "rejected",
         "expired",
@@ -159,7 +159,7 @@ async fn paid_order_frees_the_limit_and_its_key_stays_valid() {
                     .await
                     .is_done()
             ),
-            "given up" => {
+            "cancelled" => {
                 assert_eq!(fixture.step(USER, "cancel", order, &Value::Null).await.status(), 202)
             }
             "failed" => assert!(

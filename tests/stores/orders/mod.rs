@@ -9,6 +9,8 @@ mod in_market;
 mod limits;
 mod measuring;
 mod needs_review;
+mod no_market;
+mod numbers;
 mod people;
 mod preview_prices;
 mod reading;
@@ -16,6 +18,7 @@ mod replicate_pricing;
 mod replicate_product;
 mod resume_orders;
 mod sweeping;
+mod unshipped;
 mod update_buyer;
 mod update_order;
 
@@ -159,7 +162,7 @@ impl OrdersFixture {
             },
             fingerprint: "made of the request".to_owned(),
             terms: self.orders.limits.terms(true),
-            pricing: None,
+            pricing: Vec::new(),
             network: None,
             trace: Trace::start(&Ids::seeded(1)),
         };
@@ -169,7 +172,13 @@ impl OrdersFixture {
                 .unwrap();
         let store = &self.orders.store;
         let snapshot = store
-            .read_for_placement(order.placed.order_id, &[], None, order.placed.user_id, "nowhere")
+            .read_for_placement(
+                order.placed.order_id,
+                &[],
+                Vec::new(),
+                order.placed.user_id,
+                "nowhere",
+            )
             .await
             .unwrap();
         let placed = store

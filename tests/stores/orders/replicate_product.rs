@@ -10,13 +10,13 @@ async fn product_copy_keeps_the_newest_version() {
     let kept = fixture.known(SPOON).await;
     assert_eq!((&kept["price"]["amount"], &kept["version"]), (&json!(3999), &json!(3)));
     for late in [&old, &new, &product(SPOON, 3, 1, false)] {
-        let heard = fixture
+        let replicated = fixture
             .call(
                 "replicate-product",
                 events::message("product-changes", "product_changed.v1", late),
             )
             .await;
-        assert_eq!((heard.is_done(), heard.operations()), (true, vec!["PutItem"]));
+        assert_eq!((replicated.is_done(), replicated.operations()), (true, vec!["PutItem"]));
         assert_eq!(fixture.known(SPOON).await, kept, "{late}");
     }
 }

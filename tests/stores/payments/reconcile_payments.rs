@@ -10,7 +10,6 @@ use tests::provider::Network;
 
 use super::*;
 
-/// The id of order `number`.
 fn order_number(number: u32) -> OrderId {
     OrderId::parse(&format!("ord_0199c2a8-0000-7000-8000-{number:012x}")).unwrap()
 }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use tests::{
     aws::{Called, Fault},
-    faults::{InjectedFault, whatever_happens_to_any_call},
+    faults::{InjectedFault, for_each_fault_at_each_call},
     shop::{
         Shop,
         accounts::{ADA, Session, code, request},
@@ -274,7 +274,7 @@ async fn deletion_during_a_creation_leaves_no_address() {
 
 #[tokio::test]
 async fn creation_saves_one_address_under_any_fault() {
-    whatever_happens_to_any_call(async |InjectedFault { call, fault }| {
+    for_each_fault_at_each_call(async |InjectedFault { call, fault }| {
         let shop = Shop::open();
         let session = ada(&shop).await;
         let body = json!({ "address": address("Ada") });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::{
     aws::Fault,
-    faults::{InjectedFault, whatever_happens_to_any_call},
+    faults::{InjectedFault, for_each_fault_at_each_call},
     shop::{
         Shop,
         accounts::{ADA, Session, request},
@@ -90,7 +90,7 @@ async fn concurrent_guesses_get_no_more_answers_than_consecutive_ones() {
 #[tokio::test]
 async fn login_from_a_known_device_succeeds_or_can_be_repeated_under_any_fault() {
     let mut failures = 0;
-    whatever_happens_to_any_call(async |InjectedFault { call, fault }| {
+    for_each_fault_at_each_call(async |InjectedFault { call, fault }| {
         let shop = Shop::open();
         let device = device(&shop).await;
         let cold = shop.cold();

@@ -6,7 +6,7 @@ use serde_json::json;
 use shared::{ids::sha256_hex, table::Outcome};
 use tests::{
     aws::{Called, Fault},
-    faults::{FAULTS, InjectedFault, whatever_happens_to_any_call},
+    faults::{FAULTS, InjectedFault, for_each_fault_at_each_call},
     shop::{
         Shop,
         accounts::{ADA, PASSWORD, Session, code, hash, kind, seen},
@@ -294,7 +294,7 @@ async fn successful_logins_are_not_counted() {
 #[tokio::test]
 async fn login_succeeds_or_can_be_repeated_under_any_fault() {
     let mut failures = 0;
-    whatever_happens_to_any_call(async |InjectedFault { call, fault }| {
+    for_each_fault_at_each_call(async |InjectedFault { call, fault }| {
         let shop = Shop::open();
         shop.enrol(ADA).await;
         let before = shop.cold();

@@ -5,7 +5,7 @@ use shared::{ids::Ids, telemetry::Trace};
 use tests::{
     aws::Fault,
     events,
-    faults::{InjectedFault, whatever_happens_to_any_call},
+    faults::{InjectedFault, for_each_fault_at_each_call},
     shop::{
         Shop,
         accounts::{ADA, PASSWORD, code, registration},
@@ -84,7 +84,7 @@ async fn invalid_registration_is_rejected_before_any_work() {
 
 #[tokio::test]
 async fn registration_creates_at_most_one_account_under_any_fault() {
-    whatever_happens_to_any_call(async |InjectedFault { call, fault }| {
+    for_each_fault_at_each_call(async |InjectedFault { call, fault }| {
         let shop = Shop::open();
         shop.aws.fail(call, fault);
         let first = shop.register(ADA).await;

@@ -62,7 +62,6 @@ pub struct Product {
     pub fingerprint: String,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// Trace of the last write.
     pub traceparent: Trace,
     /// The last backfill run that published the product without a change; zero if none did.
     #[serde(default)]

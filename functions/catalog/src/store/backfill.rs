@@ -37,9 +37,6 @@ struct BackfillRunItem<'a> {
 impl Store {
     /// The current run. If none is active, starts the next one, unless the last one started less
     /// than `cooldown` ago.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn current_run(
         &self,
         cooldown: Duration,
@@ -75,9 +72,6 @@ impl Store {
 
     /// Saves the progress of a run; `false` if another invocation saved meanwhile. Attributes of a
     /// later release are preserved until the next run.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn save_run(
         &self,
         before: &BackfillRun,
@@ -94,9 +88,6 @@ impl Store {
     }
 
     /// At most `limit` products after the cursor, in the order of the index.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn page(&self, cursor: &Cursor, limit: u32) -> Result<Page, TableError> {
         let partitions = 2 * self.shards;
         let (kind, shard) = if cursor.partition < self.shards {
@@ -135,9 +126,6 @@ impl Store {
 
     /// Marks a product so that its current version is published again; `false` if it was marked in
     /// this run before.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn mark_for_resync(
         &self,
         product_id: ProductId,

@@ -47,7 +47,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// The table's contents and the total quantity received.
 #[derive(Clone, Debug)]
-struct World {
+struct StockModel {
     sharded_stock: ShardedStock,
     reservations: BTreeMap<OrderId, Reservation>,
     received: i64,
@@ -65,7 +65,7 @@ fn at() -> Timestamp {
     Timestamp::from_milliseconds(1_700_000_000_000)
 }
 
-impl World {
+impl StockModel {
     fn new() -> Self {
         Self {
             sharded_stock: ShardedStock::empty(product()),
@@ -240,45 +240,45 @@ proptest! {
 
     #[test]
     fn shards_sum_to_received_minus_sold_for_any_sequence(steps in steps()) {
-        let mut world = World::new();
-        let (mut read, mut outdated_steps) = (world.clone(), 0);
+        let mut model = StockModel::new();
+        let (mut read, mut outdated_steps) = (model.clone(), 0);
         for step in steps {
             if outdated_steps == 0 {
-                read = world.clone();
+                read = model.clone();
             } else {
                 outdated_steps -= 1;
             }
             match step {
                 Step::Reserve(number, quantity) => {
-                    let (before, is_new) = (world.sharded_stock.total().available, !world.reservations.contains_key(&order(number)));
-                    let state = world.execute(&read, number, &wanted(quantity));
+                    let (before, is_new) = (model.sharded_stock.total().available, !model.reservations.contains_key(&order(number)));
+                    let state = model.execute(&read, number, &wanted(quantity));
                     if is_new {
                         let expected = if before >= i64::from(quantity) { State::Held } else { State::Rejected };
                         prop_assert_eq!(state, Some(expected), "of {} available", before);
                     }
                 }
-                Step::Release(number) => prop_assert_eq!(world.execute(&read, number, &ReservationCommand::Release), Some(State::Released)),
-                Step::Commit(number) => drop(world.execute(&read, number, &ReservationCommand::Commit)),
+                Step::Release(number) => prop_assert_eq!(model.execute(&read, number, &ReservationCommand::Release), Some(State::Released)),
+                Step::Commit(number) => drop(model.execute(&read, number, &ReservationCommand::Commit)),
                 Step::Adjust(delta, shard_count) => {
                     if let Some(movement) = movement(delta, shard_count) {
-                        let available = world.sharded_stock.total().available;
-                        let result = world.adjust(&world.clone(), &movement);
+                        let available = model.sharded_stock.total().available;
+                        let result = model.adjust(&model.clone(), &movement);
                         let possible = available + delta.unwrap_or(0) >= 0;
                         prop_assert_eq!(result, if possible { Ok(()) } else { Err(AllocationError::InsufficientStock(available)) });
                     }
                 }
                 Step::OutdatedRead(steps) => outdated_steps = steps,
             }
-            world.check();
+            model.check();
         }
         // All reservations are released, and the shards are merged again.
         for number in 0..8 {
-            world.execute(&world.clone(), number, &ReservationCommand::Release);
+            model.execute(&model.clone(), number, &ReservationCommand::Release);
         }
-        prop_assert_eq!(world.adjust(&world.clone(), &movement(None, Some(1)).unwrap()), Ok(()));
-        let total = world.sharded_stock.total();
-        prop_assert_eq!((total.available, total.on_hand), (world.received, world.received));
-        prop_assert!(world.sharded_stock.shards.iter().all(|shard_stock| shard_stock.shard == 0 || shard_stock.on_hand == 0), "all stock is in shard 0 again");
+        prop_assert_eq!(model.adjust(&model.clone(), &movement(None, Some(1)).unwrap()), Ok(()));
+        let total = model.sharded_stock.total();
+        prop_assert_eq!((total.available, total.on_hand), (model.received, model.received));
+        prop_assert!(model.sharded_stock.shards.iter().all(|shard_stock| shard_stock.shard == 0 || shard_stock.on_hand == 0), "all stock is in shard 0 again");
     }
 
     #[test]

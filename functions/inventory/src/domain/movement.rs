@@ -153,7 +153,7 @@ pub struct Movement {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub low_stock_threshold: Option<Threshold>,
     pub reason: Reason,
-    /// The admin.
+    /// The admin who adjusted the stock.
     pub user_id: UserId,
     pub created_at: Timestamp,
     /// Hash that distinguishes the request from another one under the same idempotency key.

@@ -138,7 +138,6 @@ impl TryFrom<Vec<RequestedLine>> for Lines {
     }
 }
 
-/// State of a reservation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum State {
@@ -194,7 +193,6 @@ pub struct Reservation {
     pub answered_attempt: u64,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// Trace of the last write.
     pub traceparent: Trace,
 }
 
@@ -212,7 +210,7 @@ pub struct ReservationRequest {
 
 #[derive(Clone, Debug)]
 pub enum ReservationCommand {
-    /// Hold all lines, or none.
+    /// Holds all lines, or none.
     Reserve(Lines),
     /// Return the stock, whether held or sold.
     Release,

@@ -57,13 +57,12 @@ impl ShardLayout {
     }
 }
 
-/// Stock of one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardStock {
     pub shard: u32,
     /// The quantity that new orders can reserve.
     pub available: i64,
-    /// The quantity in stock.
+    /// The quantity in stock, including the held quantity.
     pub on_hand: i64,
 }
 
@@ -159,7 +158,6 @@ impl ShardedStock {
         }
     }
 
-    /// The sum of all shards.
     pub fn total(&self) -> Stock {
         let sum = |figure: fn(&ShardStock) -> i64| self.shards.iter().map(figure).sum();
         Stock {

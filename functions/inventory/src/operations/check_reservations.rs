@@ -23,7 +23,6 @@ use crate::{
     store::{self, HELD_TOO_LONG},
 };
 
-/// Result of one run.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     /// Orders that have held stock for at least [`HELD_TOO_LONG`].

@@ -22,7 +22,7 @@ pub struct StockView {
     product_id: ProductId,
     /// Whether the product can be ordered.
     in_stock: bool,
-    /// Only for admins.
+    /// The quantities, for admins only.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     levels: Option<StockLevels>,
 }

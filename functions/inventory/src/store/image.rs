@@ -41,7 +41,7 @@ pub struct StockImage {
     pub shard: u32,
     /// The quantity that new orders can reserve.
     pub available: i64,
-    /// The quantity in stock.
+    /// The quantity in stock, including the held quantity.
     pub on_hand: i64,
     /// Number of writes of this record.
     pub version: u64,

@@ -18,8 +18,53 @@ pub enum Account {
     /// `customer_funds:<order>`: captured for an order. This is a liability to the buyer, so its
     /// balance is negative.
     CustomerFunds(OrderId),
+    /// `revenue:goods`: earned with goods, without tax. Outflows are earnings, so its balance is
+    /// negative. The same applies to the next two.
+    RevenueGoods,
+    /// `revenue:shipping`: earned with shipping, without tax.
+    RevenueShipping,
+    /// `tax:<jurisdiction>`: tax that the shop has collected.
+    Tax(Jurisdiction),
     /// `stock:<product>:<bucket>`: goods.
     Stock(ProductId, StockBucket),
+}
+
+/// Who levies a tax, in ISO 3166: `DE`, or `US-CA` for a regional tax.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Jurisdiction {
+    country: [u8; 2],
+    /// Padded with zeros; only zeros for a whole country. So jurisdictions sort like their names.
+    region: [u8; 3],
+}
+
+impl Jurisdiction {
+    /// Parses `DE` or `US-CA`.
+    pub fn parse(name: &str) -> Option<Self> {
+        let (country, region) = match name.split_once('-') {
+            Some((_, "")) => return None,
+            Some((country, region)) => (country, region),
+            None => (name, ""),
+        };
+        let is_code = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+        if !country.bytes().all(|byte| byte.is_ascii_uppercase()) || !region.bytes().all(is_code) {
+            return None;
+        }
+        let mut padded = [0; 3];
+        padded.get_mut(..region.len())?.copy_from_slice(region.as_bytes());
+        Some(Self { country: country.as_bytes().try_into().ok()?, region: padded })
+    }
+}
+
+impl fmt::Display for Jurisdiction {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let region = self.region.iter().filter(|byte| **byte != 0);
+        let hyphen = (self.region[0] != 0).then_some(&b'-');
+        self.country
+            .iter()
+            .chain(hyphen)
+            .chain(region)
+            .try_for_each(|byte| write!(formatter, "{}", char::from(*byte)))
+    }
 }
 
 /// The location of goods.
@@ -64,11 +109,14 @@ impl Account {
         let account = match name.split_once(':') {
             None if name == "provider_clearing" => Some(Self::ProviderClearing),
             Some(("customer_funds", order)) => OrderId::parse(order).map(Self::CustomerFunds),
+            Some(("revenue", "goods")) => Some(Self::RevenueGoods),
+            Some(("revenue", "shipping")) => Some(Self::RevenueShipping),
+            Some(("tax", name)) => Jurisdiction::parse(name).map(Self::Tax),
             Some(("stock", rest)) => stock(rest),
             _ => None,
         };
         account.ok_or_else(|| {
-            let detail = "An account is provider_clearing, customer_funds:<order> or stock:<product>:<on_hand|shipped_out|outside>.";
+            let detail = "An account is provider_clearing, customer_funds:<order>, revenue:<goods|shipping>, tax:<jurisdiction> or stock:<product>:<on_hand|shipped_out|outside>.";
             Violation::new("unknown_account", detail)
         })
     }
@@ -78,7 +126,14 @@ impl Account {
         match (self, unit) {
             (Self::Stock(product, _), Unit::Pieces(counted)) => product == counted,
             (Self::Stock(..), Unit::Money(_)) | (_, Unit::Pieces(_)) => false,
-            (Self::ProviderClearing | Self::CustomerFunds(_), Unit::Money(_)) => true,
+            (
+                Self::ProviderClearing
+                | Self::CustomerFunds(_)
+                | Self::RevenueGoods
+                | Self::RevenueShipping
+                | Self::Tax(_),
+                Unit::Money(_),
+            ) => true,
         }
     }
 }
@@ -88,6 +143,9 @@ impl fmt::Display for Account {
         match self {
             Self::ProviderClearing => formatter.write_str("provider_clearing"),
             Self::CustomerFunds(order) => write!(formatter, "customer_funds:{order}"),
+            Self::RevenueGoods => formatter.write_str("revenue:goods"),
+            Self::RevenueShipping => formatter.write_str("revenue:shipping"),
+            Self::Tax(jurisdiction) => write!(formatter, "tax:{jurisdiction}"),
             Self::Stock(product, bucket) => write!(formatter, "stock:{product}:{}", bucket.name()),
         }
     }
@@ -184,8 +242,10 @@ mod tests {
     #[test]
     fn accounts_and_units_round_trip_through_text() {
         let stock = StockBucket::ALL.map(|bucket| format!("stock:{SPOON}:{}", bucket.name()));
+        let of_sales = ["revenue:goods", "revenue:shipping", "tax:DE", "tax:US-CA", "tax:GB-1A2"];
         for name in ["provider_clearing".to_owned(), format!("customer_funds:{ORDER}")]
             .into_iter()
+            .chain(of_sales.map(str::to_owned))
             .chain(stock)
         {
             assert_eq!(Account::parse(&name).map(|account| account.to_string()), Ok(name));
@@ -209,7 +269,22 @@ mod tests {
             format!("stock:{SPOON}:on_hand:x"),
             format!("Stock:{SPOON}:on_hand"),
         ];
-        for name in unknown {
+        let of_sales = [
+            "revenue",
+            "revenue:gifts",
+            "tax",
+            "tax:",
+            "tax:D",
+            "tax:DEU",
+            "tax:de",
+            "tax:1E",
+            "tax:DE-",
+            "tax:DE-bw",
+            "tax:US-CALI",
+            "tax:US-C-A",
+            "tax:Ü",
+        ];
+        for name in unknown.into_iter().chain(of_sales.map(str::to_owned)) {
             assert_eq!(
                 Account::parse(&name).map_err(|violation| violation.code),
                 Err("unknown_account".to_owned()),
@@ -225,6 +300,14 @@ mod tests {
         }
     }
 
+    /// The order of the accounts of a sale decides which one gets the unit that is left.
+    #[test]
+    fn accounts_of_a_sale_are_sorted_like_the_parts_of_an_order() {
+        let names = ["revenue:goods", "revenue:shipping", "tax:DE", "tax:US", "tax:US-CA"];
+        let accounts = names.map(|name| Account::parse(name).unwrap());
+        assert!(accounts.is_sorted(), "{accounts:?}");
+    }
+
     #[test]
     fn account_accepts_only_its_own_unit() {
         let (usd, spoons) =
@@ -232,6 +315,9 @@ mod tests {
         for (account, money, pieces) in [
             ("provider_clearing".to_owned(), true, false),
             (format!("customer_funds:{ORDER}"), true, false),
+            ("revenue:goods".to_owned(), true, false),
+            ("revenue:shipping".to_owned(), true, false),
+            ("tax:DE".to_owned(), true, false),
             (format!("stock:{SPOON}:on_hand"), false, true),
             (format!("stock:{BOWL}:on_hand"), false, false),
         ] {

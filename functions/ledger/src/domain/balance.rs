@@ -45,6 +45,16 @@ impl Balances {
         self.turnover(Account::CustomerFunds(order), unit)
     }
 
+    /// The balance of an account in `unit`.
+    pub fn balance(&self, account: Account, unit: Unit) -> i64 {
+        self.turnover(account, unit).balance()
+    }
+
+    /// The accounts that entries have moved.
+    pub fn accounts(&self) -> impl Iterator<Item = Account> {
+        self.0.keys().map(|(account, _)| *account)
+    }
+
     /// The balance of a product in one of its stock accounts, in pieces.
     pub fn stock(&self, product: ProductId, bucket: StockBucket) -> i64 {
         self.turnover(Account::Stock(product, bucket), Unit::Pieces(product)).balance()

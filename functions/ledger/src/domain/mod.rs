@@ -12,6 +12,6 @@ pub mod balance;
 pub mod entry;
 pub mod repair;
 
-pub use account::{Account, StockBucket, Unit};
+pub use account::{Account, Jurisdiction, StockBucket, Unit};
 pub use balance::{Balances, ProductBalance, ProductSums};
 pub use entry::{Entry, EntryId, InvalidEntry, Kind, Line, Owner};

@@ -2,6 +2,7 @@
 //!
 //! `lines` maps each unit to its accounts and their amounts, without what the key or the unit says
 //! already: `{"USD": {"provider_clearing": 5998, "customer_funds": -5998}}`,
+//! `{"USD": {"customer_funds": 5998, "revenue:goods": -5040, "tax:DE": -958}}`,
 //! `{"prd_…": {"on_hand": -2, "shipped_out": 2}}`. So ten products fit into 1 KB, and 40 into 3 KB.
 
 use std::collections::BTreeMap;
@@ -59,11 +60,14 @@ pub(super) fn entry_item(entry: &Entry, now: Timestamp) -> Item {
     let mut lines: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
     for line in entry.lines() {
         let (unit, account) = match line.account {
-            Account::ProviderClearing => (line.unit.to_string(), PROVIDER_CLEARING),
-            Account::CustomerFunds(_) => (line.unit.to_string(), CUSTOMER_FUNDS),
-            Account::Stock(product, bucket) => (product.to_string(), bucket.name()),
+            Account::CustomerFunds(_) => (line.unit.to_string(), CUSTOMER_FUNDS.to_owned()),
+            Account::Stock(product, bucket) => (product.to_string(), bucket.name().to_owned()),
+            Account::ProviderClearing
+            | Account::RevenueGoods
+            | Account::RevenueShipping
+            | Account::Tax(_) => (line.unit.to_string(), line.account.to_string()),
         };
-        lines.entry(unit).or_default().insert(account.to_owned(), line.amount);
+        lines.entry(unit).or_default().insert(account, line.amount);
     }
     let shard = ids::shard_of(&entry.id().to_string(), DAY_SHARDS);
     to_item(&EntryItem {
@@ -77,7 +81,6 @@ pub(super) fn entry_item(entry: &Entry, now: Timestamp) -> Item {
     })
 }
 
-const PROVIDER_CLEARING: &str = "provider_clearing";
 const CUSTOMER_FUNDS: &str = "customer_funds";
 
 /// The item that closes an id: no entry can be recorded under it.
@@ -128,11 +131,11 @@ fn line(unit: &str, account: &str, amount: i64, order: Option<OrderId>) -> Optio
         return Some(Line { account, unit: Unit::Pieces(product), amount });
     }
     let account = match account {
-        PROVIDER_CLEARING => Account::ProviderClearing,
         CUSTOMER_FUNDS => Account::CustomerFunds(order?),
-        _ => return None,
+        name => Account::parse(name).ok().filter(|it| !matches!(it, Account::CustomerFunds(_)))?,
     };
-    Some(Line { account, unit: Unit::Money(Currency::parse(unit).ok()?), amount })
+    let unit = Unit::Money(Currency::parse(unit).ok()?);
+    account.accepts(unit).then_some(Line { account, unit, amount })
 }
 
 #[cfg(test)]
@@ -170,11 +173,26 @@ mod tests {
         entry(Some(order), "capture", lines)
     }
 
+    fn sale(order: OrderId) -> Entry {
+        let usd = Unit::parse("USD").unwrap();
+        let lines = [
+            (&*format!("customer_funds:{order}"), 5998),
+            ("revenue:goods", -4500),
+            ("revenue:shipping", -540),
+            ("tax:US", -458),
+            ("tax:US-CA", -500),
+        ];
+        let line =
+            |(name, amount)| Line { account: Account::parse(name).unwrap(), unit: usd, amount };
+        entry(Some(order), "sale", lines.map(line).to_vec())
+    }
+
     #[test]
     fn stored_entry_is_read_unchanged() {
         let order: OrderId = derive(&["order"]);
         for entry in [
             capture(order),
+            sale(order),
             entry(Some(order), "commit", moved(2, StockBucket::OnHand, StockBucket::ShippedOut)),
             entry(None, "adjustment", moved(1, StockBucket::Outside, StockBucket::OnHand)),
         ] {
@@ -188,6 +206,9 @@ mod tests {
         let (order, product): (OrderId, ProductId) = (derive(&["order"]), derive(&["spoon"]));
         for lines in [
             json!({ "USD": { "petty_cash": 5 } }),
+            json!({ "USD": { (format!("customer_funds:{order}")): 5 } }),
+            json!({ "USD": { (format!("stock:{product}:on_hand")): 5 } }),
+            json!({ "USD": { "tax:de": 5 } }),
             json!({ "XXX": { "provider_clearing": 5 } }),
             json!({ (product.to_string()): { "stolen": 5 } }),
             json!({ "USD": 5 }),
@@ -235,6 +256,7 @@ mod tests {
             kilobytes(&entry(Some(order), "commit", lines))
         };
         assert_eq!((kilobytes(&capture(order)), commit(1), commit(10), commit(40)), (1, 1, 1, 3));
+        assert_eq!(kilobytes(&sale(order)), 1);
         assert_eq!(commit(crate::domain::entry::MAX_LINES / 2), 4);
     }
 }

@@ -23,7 +23,6 @@ pub enum MailFeedback {
     Complained(MailComplained),
 }
 
-/// A mail that bounced.
 #[derive(Clone, Debug, Deserialize)]
 pub struct MailBounced {
     destination: Vec<String>,
@@ -38,7 +37,7 @@ struct Bounce {
     kind: String,
 }
 
-/// A mail with a complaint.
+/// A mail that its recipient reported as spam.
 #[derive(Clone, Debug, Deserialize)]
 pub struct MailComplained {
     destination: Vec<String>,

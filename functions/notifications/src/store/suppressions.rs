@@ -151,7 +151,7 @@ struct SuppressionItem {
 struct CountItem {
     /// When DynamoDB deletes it, in seconds since 1970: after the last day that it counts.
     ttl: i64,
-    /// The days that it counts.
+    /// Days since 1970-01-01 whose suppressions it counts.
     days: Vec<i64>,
 }
 

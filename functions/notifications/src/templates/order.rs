@@ -74,6 +74,9 @@ pub struct Context {
     /// The discounts on goods and shipping.
     #[serde(default)]
     pub discounts: Vec<Amount>,
+    /// `false` if nothing is shipped.
+    #[serde(default)]
+    pub requires_shipping: Option<bool>,
     /// The shipping method and its price before discounts.
     #[serde(default)]
     pub shipping: Option<Amount>,
@@ -109,7 +112,7 @@ pub struct Amount {
     pub amount: i64,
 }
 
-/// The tax at one rate.
+/// The tax of the order at one rate.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Tax {
     pub name: String,
@@ -153,6 +156,7 @@ pub fn render(
         order_url: format!("{}/orders/{}", shop.url, context.order_id),
         items: &context.items,
         discounts: context.discounts.iter().map(row).collect(),
+        is_shipped: context.requires_shipping.unwrap_or(true),
         shipping: context.shipping.as_ref().map(row),
         taxes: context.taxes.iter().map(tax).collect(),
         is_tax_included: context.tax_included.unwrap_or_default(),
@@ -188,6 +192,8 @@ struct EmailTemplate<'a> {
     order_url: String,
     items: &'a [Item],
     discounts: Vec<Row>,
+    /// Whether the mail announces a shipment.
+    is_shipped: bool,
     shipping: Option<Row>,
     taxes: Vec<Row>,
     /// Whether the other amounts include the taxes. Otherwise they are added.

@@ -229,6 +229,21 @@ fn mail_about_a_free_order_mentions_no_payment() {
 }
 
 #[test]
+fn mail_about_an_order_that_ships_nothing_announces_no_shipment() {
+    let render = |requires_shipping| {
+        let context = order::Context { requires_shipping, ..context("") };
+        order::render(order::Template::OrderConfirmed, "Ada", &context, SHOP).unwrap()
+    };
+    for (requires_shipping, announced) in [(None, true), (Some(true), true), (Some(false), false)] {
+        let mail = render(requires_shipping);
+        for text in [&mail.text, &mail.body, &mail.html] {
+            assert!(text.contains("your order is confirmed."), "{text}");
+            assert_eq!(text.contains("when it ships"), announced, "{requires_shipping:?}: {text}");
+        }
+    }
+}
+
+#[test]
 fn out_of_stock_email_names_the_product() {
     let fail = |unavailable: Option<&str>| {
         let context = order::Context {

@@ -7,7 +7,6 @@ use shared::{address::Address, checked_text};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
-    /// The buyer.
     Customer,
     Admin,
     /// Written by a later release.
@@ -37,7 +36,7 @@ checked_text!(
     "It is the wrong colour."
 );
 
-/// A new shipping address.
+/// A new shipping address, and who changed it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AddressChange {
     pub by: Actor,

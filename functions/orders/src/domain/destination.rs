@@ -1,8 +1,86 @@
-//! The destination of an order, as far as its price depends on it.
+//! The destination of an order: which address it is, and what depends on it.
+//!
+//! Goods that are shipped are taxed where they are shipped to. If nothing is shipped, the billing
+//! address is the destination, or without one the shipping address.
 
-use shared::address::Address;
+use shared::address::{Address, CountryCode};
 
-use super::pricing::Price;
+use super::{
+    order_request::OrderRequest,
+    placement::PlacedOrder,
+    pricing::{Destination, Price},
+    quote::{self, MarketError},
+};
+
+/// Which address of an order is its destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DestinationAddress {
+    Shipping,
+    Billing,
+}
+
+impl DestinationAddress {
+    /// The member of a request.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Shipping => "shipping_address",
+            Self::Billing => "billing_address",
+        }
+    }
+}
+
+impl PlacedOrder {
+    /// Whether something is shipped. Only the rules of a market say that nothing is: an order without
+    /// a market is always shipped.
+    pub fn requires_shipping(&self) -> bool {
+        self.price.as_ref().is_none_or(|price| price.shipping.is_some())
+    }
+}
+
+impl OrderRequest {
+    /// The destination of an order in a market, and the address that it is. Without a market an order
+    /// has no destination on which its price depends.
+    pub(super) fn destination(
+        &self,
+        requires_shipping: bool,
+    ) -> Result<(DestinationAddress, Option<Destination>), MarketError> {
+        if self.market.is_none() {
+            return Ok((DestinationAddress::Shipping, None));
+        }
+        let (shipping, billing) = (self.shipping_address.as_ref(), self.billing_address.as_ref());
+        let (at, address) = destination_address(requires_shipping, shipping, billing)?;
+        Ok((at, Some(quote::destination(address))))
+    }
+}
+
+/// Returns the address that is the destination, and which one it is.
+///
+/// # Errors
+/// If the order has no address that can be the destination.
+pub fn destination_address<'a>(
+    requires_shipping: bool,
+    shipping_address: Option<&'a Address>,
+    billing_address: Option<&'a Address>,
+) -> Result<(DestinationAddress, &'a Address), MarketError> {
+    let shipping = shipping_address.map(|address| (DestinationAddress::Shipping, address));
+    if requires_shipping {
+        return shipping.ok_or(MarketError::ShippingAddressRequired);
+    }
+    let billing = billing_address.map(|address| (DestinationAddress::Billing, address));
+    billing.or(shipping).ok_or(MarketError::BillingAddressRequired)
+}
+
+/// Returns the countries that the destination may be in: one, or two if the addresses are in
+/// different countries. Which one it is follows from the products.
+pub fn possible_countries<'a>(
+    shipping_address: Option<&'a Address>,
+    billing_address: Option<&'a Address>,
+) -> Vec<&'a CountryCode> {
+    let addresses = shipping_address.into_iter().chain(billing_address);
+    let mut countries: Vec<&CountryCode> = addresses.map(|address| &address.country).collect();
+    countries.dedup();
+    countries
+}
 
 /// Whether an order to `before` costs the same if it is shipped to `after`: the country is the same,
 /// and, if the rules of a market decided its price, the region too, because tax rates can differ by

@@ -12,15 +12,18 @@
 //! - [`product`]: the copy of a product. [`pricing`]: the price of goods with promotions, shipping
 //!   and tax.
 //! - [`quote`]: what requested goods cost. [`price_preview`]: the request for an estimate.
+//! - [`cart`]: what a visitor or a user wants to order.
 //! - [`number`]: the number of an order, which people read.
 //! - [`unpaid`]: the limits on unpaid orders.
+//! - [`sale`]: what the ledger books of the order.
 //! - [`actions`]: the data of a cancellation, a shipment and a change of the address.
 //! - [`history`]: the events of an order. [`waiting`]: who has to act before it continues.
 
 pub mod actions;
 pub mod buyer;
+pub mod cart;
 pub mod command;
-mod destination;
+pub mod destination;
 pub mod history;
 pub mod number;
 pub mod order;
@@ -32,6 +35,7 @@ pub mod product;
 pub mod progress;
 pub mod quote;
 pub mod saga;
+pub mod sale;
 pub mod schedule;
 pub mod state;
 #[cfg(test)]

@@ -11,6 +11,8 @@ use shared::{
     validation::Violation,
 };
 
+use super::destination::possible_countries;
+
 /// Maximum number of products in one order: one DynamoDB transaction reserves the stock of all of
 /// them.
 pub const MAX_LINES: usize = 40;
@@ -31,10 +33,11 @@ pub struct OrderRequest {
     /// `POST /payments`.
     #[serde(default)]
     pub payment_method: Option<PaymentMethod>,
-    /// Where the goods are shipped to and taxed. An order in a market needs one.
+    /// Where the goods are shipped to and taxed. An order in a market needs one if goods are shipped.
     #[serde(default)]
     pub shipping_address: Option<Address>,
-    /// The address on the invoice, if it differs from the shipping address.
+    /// The address on the invoice, if it differs from the shipping address. If nothing is shipped, an
+    /// order in a market is taxed at this address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub billing_address: Option<Address>,
     /// The tax number of the buyer. It is kept and printed, and changes no price.
@@ -68,10 +71,16 @@ impl OrderRequest {
         self.lines().map(|(_, product, _)| product).collect()
     }
 
-    /// The market and the country whose rules price the order. `None` if it has no market, or no
+    /// The market and the countries whose rules may price the order. Empty if it has no market, or no
     /// destination.
-    pub fn rules(&self) -> Option<(&MarketId, &CountryCode)> {
-        Some((self.market.as_ref()?, &self.shipping_address.as_ref()?.country))
+    pub fn rules(&self) -> Vec<(&MarketId, &CountryCode)> {
+        let (shipping, billing) = (self.shipping_address.as_ref(), self.billing_address.as_ref());
+        let countries = possible_countries(shipping, billing).into_iter();
+        let rules = self
+            .market
+            .iter()
+            .flat_map(|market| countries.clone().map(move |country| (market, country)));
+        rules.collect()
     }
 }
 
@@ -90,7 +99,7 @@ struct RequestedItem {
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
-struct Quantity(u32);
+pub(super) struct Quantity(pub(super) u32);
 
 impl Items {
     /// The lines, one per product and sorted by it; see [`OrderRequest::lines`].

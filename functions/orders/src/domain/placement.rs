@@ -13,9 +13,9 @@ use shared::{
 use super::{
     buyer::Contact,
     order_request::OrderRequest,
-    pricing::{Price, Priced, Pricing},
+    pricing::{Price, Pricing},
     product::Product,
-    quote::{MarketError, at_catalogue_prices, in_market, requested_lines},
+    quote::{self, MarketError, quote, requested_lines},
 };
 
 /// What was placed. It never changes.
@@ -80,8 +80,8 @@ pub struct Placement {
     /// A hash of the request body. It detects a different request with the same idempotency key.
     pub fingerprint: String,
     pub terms: Terms,
-    /// The rules of the order's market for the country of its destination, if there are any.
-    pub pricing: Option<Pricing>,
+    /// The rules of the order's market for each country that its destination may be in.
+    pub pricing: Vec<Pricing>,
     /// The name of the network that the request came from, if its limit is refunded when the order
     /// is paid.
     pub network: Option<String>,
@@ -95,6 +95,8 @@ pub struct Terms {
     pub pay_within: Duration,
     /// Maximum quantity of a product, unless the product sets its own.
     pub max_per_order: u32,
+    /// Whether the order has to name a market.
+    pub requires_market: bool,
 }
 
 /// Why an order is not placed.
@@ -158,22 +160,16 @@ impl PlacedOrder {
         let owner = placement.order_id.to_string();
         let maximum = placement.terms.max_per_order;
         let requested = requested_lines(order_request.lines(), products, maximum)?;
-        let (lines, totals, price) = match &order_request.market {
-            Some(_) => {
-                let pricing = placement.pricing.as_ref();
-                let (lines, Priced { price, totals }) =
-                    in_market(&owner, order_request, &requested, pricing, now)?;
-                (lines, totals, Some(price))
-            }
-            None if order_request.shipping_method.is_some() => {
-                return Err(MarketError::MarketRequired.into());
-            }
-            None => {
-                let lines = at_catalogue_prices(&owner, &requested)?;
-                let totals = Totals::of(&lines)?;
-                (lines, totals, None)
-            }
-        };
+        let requires_shipping = requested.iter().any(|line| line.product.requires_shipping);
+        let (at, destination) = order_request.destination(requires_shipping)?;
+        let rules = &placement.pricing;
+        let has_neither = order_request.market.is_none() && order_request.shipping_method.is_none();
+        if has_neither && placement.terms.requires_market {
+            return Err(MarketError::NoMarket.into());
+        }
+        let terms = quote::terms(order_request, destination.as_ref(), rules, now)?;
+        let quote = quote(&owner, &requested, &terms);
+        let (lines, totals, price) = quote.accepted(&requested, &terms, at)?;
         if order_request.expected_total.is_some_and(|expected| expected != totals.total) {
             let price = price.map(Box::new);
             return Err(PlacementError::PriceChanged { totals, price });
@@ -195,21 +191,5 @@ impl PlacedOrder {
     /// Whether the total is 0. A free order has no payment: it is paid once its stock is reserved.
     pub fn is_free(&self) -> bool {
         self.totals.total.amount == 0
-    }
-}
-
-impl Totals {
-    fn of(lines: &[OrderLine]) -> Result<Self, PlacementError> {
-        let currency =
-            lines.first().map(|line| line.unit_price.currency).ok_or(PlacementError::NoItems)?;
-        if lines.iter().any(|line| line.unit_price.currency != currency) {
-            return Err(PlacementError::CurrencyMismatch);
-        }
-        let zero = Money::new(0, currency);
-        let items = lines
-            .iter()
-            .try_fold(zero, |sum, line| sum.checked_add(line.line_total))
-            .ok_or(PlacementError::AmountTooLarge)?;
-        Ok(Self { items, shipping: zero, tax: zero, total: items })
     }
 }

@@ -1,18 +1,19 @@
-//! What requested goods cost: at the prices of the catalogue, or by the rules of a market. Orders and
-//! estimates use the same steps, so an estimate without refusals is the price of the order.
+//! What goods cost: at the prices of the catalogue, or by the rules of a market. Estimates, carts and
+//! orders use the same function, [`quote`], so goods without a refusal are ordered at this price.
 
 use shared::{
     address::Address,
     clock::Timestamp,
     ids::{ProductId, ShippingMethodId},
-    money::Money,
+    money::{MAX_AMOUNT, Money},
 };
 
 use super::{
+    destination::DestinationAddress,
     order_request::OrderRequest,
-    placement::{OrderLine, PlacementError},
+    placement::{OrderLine, PlacementError, Totals},
     pricing::{
-        self, Destination, Estimate, Line, PriceRequest, Priced, PricedShipping, Pricing, Refusal,
+        self, Destination, Estimate, Line, Price, PriceRequest, PricedShipping, Pricing, Refusal,
         line_id,
     },
     product::Product,
@@ -21,12 +22,18 @@ use super::{
 /// Why goods cannot be ordered in a market.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MarketError {
+    /// The order names no market, and the shop sells only in markets.
+    #[error("order names no market, and the shop sells only in markets")]
+    NoMarket,
     /// A shipping method was chosen without a market.
     #[error("shipping method belongs to a market")]
     MarketRequired,
     /// Nothing says where the goods are shipped to and taxed.
     #[error("order in a market needs a shipping address")]
     ShippingAddressRequired,
+    /// Nothing is shipped, and nothing says where the goods are taxed.
+    #[error("order in a market that ships nothing needs a billing address")]
+    BillingAddressRequired,
     /// There are no rules of the market for the country.
     #[error("market has no rules for the country")]
     UnknownMarket,
@@ -37,9 +44,9 @@ pub enum MarketError {
         position: usize,
     },
     #[error("market does not deliver to the destination")]
-    NotDeliveredThere,
+    NotDeliveredThere { at: DestinationAddress },
     #[error("region of the destination is not a code of ISO 3166-2")]
-    UnknownRegion,
+    UnknownRegion { at: DestinationAddress },
     #[error("shipping method is unavailable")]
     ShippingUnavailable,
     #[error("goods require a shipping method")]
@@ -49,11 +56,21 @@ pub enum MarketError {
 }
 
 /// A requested quantity of a product that is on sale.
-pub(super) struct RequestedLine<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct RequestedLine<'a> {
     /// Index of the product's first item in the request, from 0.
-    position: usize,
-    quantity: u32,
-    product: &'a Product,
+    pub position: usize,
+    pub quantity: u32,
+    pub product: &'a Product,
+}
+
+/// What decides the prices of goods.
+#[derive(Clone, Copy, Debug)]
+pub enum Terms<'a> {
+    /// The prices of the catalogue, without shipping costs and tax.
+    Catalogue,
+    /// The rules of a market.
+    Market(Purchase<'a>),
 }
 
 /// Where and when goods are bought, and how they are shipped.
@@ -68,18 +85,33 @@ pub struct Purchase<'a> {
 /// The price of goods that may not be ready to be ordered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quote {
-    /// The lines that are sold in the market, one per product and sorted by it.
-    pub lines: Vec<OrderLine>,
-    pub estimate: Estimate,
-    /// The shipping methods that the goods can use, the cheapest first.
-    pub shipping_options: Vec<PricedShipping>,
+    /// The lines that have a price, one per product and in the order of the request.
+    pub lines: Vec<QuotedLine>,
+    /// Without lines that are not sold in the market, and without shipping while no available
+    /// method is chosen. `None` if the tax is unknown, the total is too large, or the currencies
+    /// differ.
+    pub totals: Option<Totals>,
+    /// `None` like the totals, and at the prices of the catalogue.
+    pub price: Option<Price>,
+    /// Empty if the goods can be ordered at this price.
+    pub refusals: Vec<Refusal>,
+    /// The shipping methods that the goods can use, the cheapest first; or why nothing can be
+    /// priced at the destination. Empty at the prices of the catalogue.
+    pub shipping_options: Result<Vec<PricedShipping>, Vec<Refusal>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuotedLine {
+    pub line: OrderLine,
+    /// The higher price that is shown next to the unit price.
+    pub compare_at: Option<Money>,
 }
 
 /// Finds the requested products.
 ///
 /// # Errors
 /// If a product is unknown or no longer sold, or its quantity exceeds its limit.
-pub(super) fn requested_lines(
+pub fn requested_lines(
     lines: impl IntoIterator<Item = (usize, ProductId, u32)>,
     products: &[Product],
     max_per_order: u32,
@@ -97,59 +129,87 @@ pub(super) fn requested_lines(
     lines.into_iter().map(line).collect()
 }
 
-/// Returns the lines at the prices of the catalogue. `owner` is the id of the order.
-pub(super) fn at_catalogue_prices(
-    owner: &str,
-    requested: &[RequestedLine<'_>],
-) -> Result<Vec<OrderLine>, PlacementError> {
-    requested.iter().map(|line| line.at(owner, line.product.price)).collect()
+/// Prices goods that may not be ready to be ordered. `owner` identifies the lines: it is the id of
+/// the cart, or of an order without one.
+pub fn quote(owner: &str, requested: &[RequestedLine<'_>], terms: &Terms<'_>) -> Quote {
+    let mut quote = match terms {
+        Terms::Catalogue => at_catalogue_prices(owner, requested),
+        Terms::Market(purchase) => purchase.in_market(owner, requested),
+    };
+    let is_too_large = quote.lines.iter().any(|line| line.line.line_total.amount > MAX_AMOUNT);
+    if is_too_large {
+        (quote.totals, quote.price) = (None, None);
+        if !quote.refusals.contains(&Refusal::AmountTooLarge) {
+            quote.refusals.push(Refusal::AmountTooLarge);
+        }
+    }
+    quote
 }
 
-/// Returns the lines and the price of an order in its market.
+/// Returns what decides the prices of an order.
 ///
 /// # Errors
-/// If the goods cannot be ordered there. The first reason is returned.
-pub(super) fn in_market(
-    owner: &str,
+/// If the order has a market and no destination or no rules for it, or a shipping method and no
+/// market.
+pub(super) fn terms<'a>(
     order_request: &OrderRequest,
-    requested: &[RequestedLine<'_>],
-    pricing: Option<&Pricing>,
+    destination: Option<&'a Destination>,
+    rules: &'a [Pricing],
     now: Timestamp,
-) -> Result<(Vec<OrderLine>, Priced), PlacementError> {
-    let address = order_request.shipping_address.as_ref();
-    let address = address.ok_or(MarketError::ShippingAddressRequired)?;
-    let pricing = pricing.ok_or(MarketError::UnknownMarket)?;
+) -> Result<Terms<'a>, MarketError> {
     let shipping_method = order_request.shipping_method;
-    let destination = &destination(address);
-    let purchase = Purchase { pricing, destination, shipping_method, now };
-    let goods = purchase.lines(owner, requested);
-    let priced = pricing::price(&purchase.request(&goods))
-        .map_err(|refusals| refused(&refusals, requested, pricing))?;
-    Ok((purchase.order_lines(owner, requested, &goods)?, priced))
+    if order_request.market.is_none() {
+        let needs_market = shipping_method.is_some();
+        return if needs_market { Err(MarketError::MarketRequired) } else { Ok(Terms::Catalogue) };
+    }
+    let destination = destination.ok_or(MarketError::ShippingAddressRequired)?;
+    let pricing = rules.iter().find(|pricing| pricing.country == destination.country);
+    let pricing = pricing.ok_or(MarketError::UnknownMarket)?;
+    Ok(Terms::Market(Purchase { pricing, destination, shipping_method, now }))
+}
+
+fn at_catalogue_prices(owner: &str, requested: &[RequestedLine<'_>]) -> Quote {
+    let line = |line: &RequestedLine<'_>| line.at(owner, line.product.price, None);
+    let lines: Vec<QuotedLine> = requested.iter().map(line).collect();
+    let (totals, refusals) = match catalogue_totals(&lines) {
+        Ok(totals) => (totals, Vec::new()),
+        Err(refusal) => (None, vec![refusal]),
+    };
+    Quote { lines, totals, price: None, refusals, shipping_options: Ok(Vec::new()) }
+}
+
+/// Returns the totals; `None` without lines, because nothing then decides their currency.
+fn catalogue_totals(lines: &[QuotedLine]) -> Result<Option<Totals>, Refusal> {
+    let Some(currency) = lines.first().map(|line| line.line.unit_price.currency) else {
+        return Ok(None);
+    };
+    if lines.iter().any(|line| line.line.unit_price.currency != currency) {
+        return Err(Refusal::CurrencyMismatch);
+    }
+    let zero = Money::new(0, currency);
+    let items = lines.iter().try_fold(zero, |sum, line| sum.checked_add(line.line.line_total));
+    let items = items.ok_or(Refusal::AmountTooLarge)?;
+    Ok(Some(Totals { items, shipping: zero, tax: zero, total: items }))
 }
 
 impl Purchase<'_> {
-    /// Prices goods that may not be ready to be ordered. `owner` identifies the lines.
-    ///
-    /// # Errors
-    /// If a product is unknown or no longer sold, a quantity exceeds its limit, or the price of a
-    /// line is too large.
-    pub fn quote(
-        &self,
-        owner: &str,
-        lines: impl IntoIterator<Item = (usize, ProductId, u32)>,
-        products: &[Product],
-        max_per_order: u32,
-    ) -> Result<Quote, PlacementError> {
-        let requested = requested_lines(lines, products, max_per_order)?;
-        let goods = self.lines(owner, &requested);
+    fn in_market(&self, owner: &str, requested: &[RequestedLine<'_>]) -> Quote {
+        let goods = self.lines(owner, requested);
         let request = self.request(&goods);
-        Ok(Quote {
-            lines: self.order_lines(owner, &requested, &goods)?,
-            estimate: pricing::estimate(&request),
-            // The estimate has the same refusals.
-            shipping_options: pricing::shipping_options(&request).unwrap_or_default(),
-        })
+        let Estimate { priced, refusals } = pricing::estimate(&request);
+        let (totals, price) = priced.map(|priced| (priced.totals, priced.price)).unzip();
+        let sold = requested.iter().zip(&goods).filter_map(|(line, goods)| {
+            let unit_price = goods.product.price_in(self.pricing)?;
+            let compare_at = goods.product.unit_price.as_ref().and_then(|price| price.compare_at);
+            Some(line.at(owner, unit_price, compare_at))
+        });
+        Quote {
+            lines: sold.collect(),
+            totals,
+            price,
+            refusals,
+            shipping_options: pricing::shipping_options(&request),
+        }
     }
 
     fn lines(&self, owner: &str, requested: &[RequestedLine<'_>]) -> Vec<Line> {
@@ -166,68 +226,84 @@ impl Purchase<'_> {
         let Self { pricing, destination, shipping_method, now } = *self;
         PriceRequest { pricing, lines, destination, shipping_method, now }
     }
+}
 
-    /// The lines with a price in the market.
-    fn order_lines(
-        &self,
-        owner: &str,
+impl Quote {
+    /// Returns the price at which the goods can be ordered.
+    ///
+    /// # Errors
+    /// The first reason why they cannot be ordered, as an error of the request. `at` is the address
+    /// that is its destination.
+    pub fn accepted(
+        self,
         requested: &[RequestedLine<'_>],
-        goods: &[Line],
-    ) -> Result<Vec<OrderLine>, PlacementError> {
-        let sold = requested.iter().zip(goods).filter_map(|(line, goods)| {
-            let unit_price = goods.product.price_in(self.pricing)?;
-            Some(line.at(owner, unit_price))
-        });
-        sold.collect()
+        terms: &Terms<'_>,
+        at: DestinationAddress,
+    ) -> Result<(Vec<OrderLine>, Totals, Option<Price>), PlacementError> {
+        if let Some(refusal) = self.refusals.first() {
+            return Err(refused(refusal, requested, terms, at));
+        }
+        let totals = self.totals.ok_or(PlacementError::NoItems)?;
+        Ok((self.order_lines(), totals, self.price))
+    }
+
+    /// The lines as an order has them.
+    pub fn order_lines(&self) -> Vec<OrderLine> {
+        self.lines.iter().map(|line| line.line.clone()).collect()
     }
 }
 
 impl RequestedLine<'_> {
-    fn at(&self, owner: &str, unit_price: Money) -> Result<OrderLine, PlacementError> {
-        let line_total =
-            unit_price.checked_mul(self.quantity).ok_or(PlacementError::AmountTooLarge)?;
-        Ok(OrderLine {
+    fn at(&self, owner: &str, unit_price: Money, compare_at: Option<Money>) -> QuotedLine {
+        // Both factors are far below the square root of the type's maximum.
+        let line_total = unit_price.amount.saturating_mul(i64::from(self.quantity));
+        let line = OrderLine {
             line_id: line_id(owner, self.product.product_id),
             product_id: self.product.product_id,
             sku: self.product.sku.clone(),
             name: self.product.name.clone(),
             unit_price,
             quantity: self.quantity,
-            line_total,
-        })
+            line_total: Money::new(line_total, unit_price.currency),
+        };
+        QuotedLine { line, compare_at }
     }
 }
 
-/// Where goods are taxed that are shipped to an address.
+/// Where goods are taxed whose destination is this address.
 pub fn destination(address: &Address) -> Destination {
     let region = address.region.as_ref().map(ToString::to_string);
     Destination { country: address.country.clone(), region }
 }
 
-/// The first reason, as an error of the request.
 fn refused(
-    refusals: &[Refusal],
+    refusal: &Refusal,
     requested: &[RequestedLine<'_>],
-    pricing: &Pricing,
+    terms: &Terms<'_>,
+    at: DestinationAddress,
 ) -> PlacementError {
     let position = |product_id| {
         let line = requested.iter().find(|line| line.product.product_id == product_id);
         line.map_or(0, |line| line.position)
     };
-    let error = match refusals.first() {
-        Some(Refusal::NotSoldHere { product_id }) => {
+    let error = match (refusal, terms) {
+        (Refusal::NotSoldHere { product_id }, _) => {
             MarketError::NotSoldHere { position: position(*product_id) }
         }
-        Some(Refusal::UnknownRegion) => MarketError::UnknownRegion,
-        Some(Refusal::ShippingUnavailable) => MarketError::ShippingUnavailable,
-        Some(Refusal::ShippingMethodRequired) => MarketError::ShippingMethodRequired,
-        Some(Refusal::BelowMinimum { minimum }) => {
+        (Refusal::UnknownRegion, _) => MarketError::UnknownRegion { at },
+        (Refusal::ShippingUnavailable, _) => MarketError::ShippingUnavailable,
+        (Refusal::ShippingMethodRequired, _) => MarketError::ShippingMethodRequired,
+        (Refusal::BelowMinimum { minimum }, Terms::Market(purchase)) => {
             let minimum = i64::try_from(*minimum).unwrap_or(i64::MAX);
-            let minimum = Money::new(minimum, pricing.document.currency);
-            MarketError::BelowMinimum { minimum }
+            let currency = purchase.pricing.document.currency;
+            MarketError::BelowMinimum { minimum: Money::new(minimum, currency) }
         }
-        Some(Refusal::AmountTooLarge) => return PlacementError::AmountTooLarge,
-        Some(Refusal::NotDeliveredThere) | None => MarketError::NotDeliveredThere,
+        (Refusal::AmountTooLarge, _) => return PlacementError::AmountTooLarge,
+        (Refusal::CurrencyMismatch, _) => return PlacementError::CurrencyMismatch,
+        // Only a market has a minimum.
+        (Refusal::NotDeliveredThere | Refusal::BelowMinimum { .. }, _) => {
+            MarketError::NotDeliveredThere { at }
+        }
     };
     error.into()
 }

@@ -104,7 +104,7 @@ pub enum StockState {
 pub enum PaymentState {
     /// The payment is not open yet.
     None,
-    /// The order can be paid.
+    /// The payment intent exists: the buyer can pay.
     Open,
     /// A payment attempt is in flight.
     Processing,
@@ -124,7 +124,7 @@ pub enum PaymentState {
     RefundRefused,
     /// Written by a later release.
     #[serde(untagged)]
-    Unreadable(String),
+    Unrecognized(String),
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Tests of the domain: fixtures, every kind of event, the states that events reach, and the
 //! invariants of every step.
 //!
-//! [`machine`] tests the whole state machine, [`free`] that of orders of total 0, [`placement`] the
-//! prices and limits from the catalogue, and [`waiting`] commands without an answer. The other modules are named after their
-//! subject.
+//! [`machine`] tests the whole state machine, [`free`] that of orders of total 0, [`unshipped`] that
+//! of orders that ship nothing, [`placement`] the prices and limits from the catalogue, and
+//! [`waiting`] commands without an answer. The other modules are named after their subject.
 
 mod actions;
 mod address;
@@ -17,6 +17,7 @@ mod placement;
 mod product;
 mod reversals;
 mod unpaid;
+mod unshipped;
 mod waiting;
 
 use std::{
@@ -43,7 +44,8 @@ use super::{
 };
 
 const TIMING: Timing = Timing { first_retry: Duration::from_secs(60) };
-const TERMS: Terms = Terms { pay_within: Duration::from_secs(1800), max_per_order: 20 };
+const TERMS: Terms =
+    Terms { pay_within: Duration::from_secs(1800), max_per_order: 20, requires_market: false };
 const START: Timestamp = Timestamp::from_milliseconds(1_700_000_000_000);
 const TOTAL: i64 = 5998;
 /// The amount of a partial refund by an operator.
@@ -79,7 +81,7 @@ fn placement() -> Placement {
         buyer: contact(0),
         fingerprint: "request-fingerprint".to_owned(),
         terms: TERMS,
-        pricing: None,
+        pricing: Vec::new(),
         network: Some("a network".to_owned()),
         trace: Trace::start(&Ids::seeded(1)),
     }
@@ -146,7 +148,7 @@ fn stock(version: u64) -> StockUpdate {
 }
 
 /// A cancellation by the buyer, with personal data in the reason.
-fn cancel() -> Event {
+pub(crate) fn cancel() -> Event {
     let reason = "Ada's spoon broke".to_owned().try_into().unwrap();
     Event::Cancel(Cancellation { by: Actor::Customer, reason: Some(reason) })
 }

@@ -41,6 +41,8 @@ pub struct Limits {
     pub network: Limit,
     /// Maximum quantity of a product in one order, unless the product sets its own.
     pub max_per_order: u32,
+    /// Whether each order has to name a market, whose rules decide its tax.
+    pub requires_market: bool,
 }
 
 impl Limits {
@@ -54,6 +56,7 @@ impl Limits {
         Terms {
             pay_within: self.buyer_limit(email_verified).pay_within,
             max_per_order: self.max_per_order,
+            requires_market: self.requires_market,
         }
     }
 

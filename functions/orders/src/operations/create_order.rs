@@ -51,7 +51,8 @@ const MAX_PLACE_ATTEMPTS: u32 = 24;
 /// without a payment. An account with an unverified e-mail address has less time to pay and may have
 /// fewer unpaid orders at once.
 ///
-/// With a market, its rules decide prices, shipping and tax. `expected_total` protects the buyer from
+/// With a market, its rules decide prices, shipping and tax. If nothing is shipped, the order needs no
+/// shipping address and no shipping method, and is taxed at its billing address. `expected_total` protects the buyer from
 /// a change of the price: if it differs, nothing is ordered, and the problem has the new price.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
@@ -64,8 +65,8 @@ const MAX_PLACE_ATTEMPTS: u32 = 24;
         ("x-roles" = json!(["user", "admin"])),
         ("x-problems" = json!([
             "price_changed", "unknown_product", "too_many_of_product", "too_many_open_orders", "currency_mismatch", "amount_too_large",
-            "unknown_market", "shipping_address_required", "not_sold_here", "not_delivered_there", "unknown_region",
-            "shipping_method_required", "shipping_unavailable", "below_minimum",
+            "unknown_market", "shipping_address_required", "billing_address_required", "not_sold_here", "not_delivered_there", "unknown_region",
+            "shipping_method_required", "shipping_unavailable", "below_minimum", "no_market",
         ])),
     ),
 ))]
@@ -102,7 +103,7 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
         trace: request.trace().clone(),
     };
     let order = Order::place(placement, order_request, &snapshot.products, now, orders.timing)
-        .map_err(OrderError::from)?;
+        .map_err(OrderError::rejected)?;
     let mut usage = snapshot.usage;
     for _ in 0..MAX_PLACE_ATTEMPTS {
         let ended = check_limits(&orders, buyer.email_verified, &usage, now).await?;

@@ -1,4 +1,4 @@
-//! `POST /orders/{order_id}/deliver`: marks a shipped order as delivered, a final status.
+//! `POST /orders/{order_id}/deliver`: marks an order as delivered, a final status.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use shared::{
 use super::view::OrderView;
 use crate::{Orders, domain::saga::Event, error::OrderError};
 
-/// Marks a shipped order as delivered and returns `200` with it. Repeating the request changes
-/// nothing.
+/// Marks an order as delivered and returns `200` with it: an order that has shipped, or one that
+/// ships nothing and whose stock is committed. Repeating the request changes nothing.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders/{order_id}/deliver",

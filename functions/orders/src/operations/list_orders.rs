@@ -3,6 +3,8 @@
 //! A page comes from one index, and the remaining filters apply to its orders. The index is read
 //! until the page is full, but at most 500 orders: if the filters reject most of them, the page
 //! contains fewer than `limit` orders, or none, although `next_cursor` is present.
+//!
+//! A number has its own index, which names the order; the order is then read. Its page is the only one.
 
 use std::sync::Arc;
 
@@ -17,7 +19,7 @@ use shared::{
 use super::view::OrderSummaryView;
 use crate::{
     Orders,
-    domain::Status,
+    domain::{Status, number::OrderNumber},
     store::{ListScope, OrderSummary},
 };
 
@@ -32,13 +34,14 @@ use crate::{
         ("user_id" = Option<UserId>, Query, description = "Only orders of this user. Another user's orders are for admins."),
         ("needs_review" = Option<bool>, Query, description = "`true`: only orders that an operator has to review. For admins."),
         ("stuck" = Option<bool>, Query, description = "`true`: only stuck orders. A command had no answer at its second scheduled check, or five checks passed without progress. For admins."),
+        ("number" = Option<String>, Query, description = "Only the order with this number, with or without hyphens, in any case. For admins."),
         http::PageRequest,
     ),
     responses((status = 200, description = "A page of orders, newest first.", body = Page<OrderSummaryView>)),
     security(("bearer" = [])),
     extensions(
         ("x-roles" = json!(["user", "admin"])),
-        ("x-problems" = json!(["unknown_value", "invalid_id", "filter_required"])),
+        ("x-problems" = json!(["unknown_value", "invalid_id", "invalid_order_number", "filter_required"])),
     ),
 ))]
 pub async fn list_orders(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {
@@ -76,6 +79,7 @@ struct Filter {
     status: Option<Status>,
     needs_review: bool,
     stuck: bool,
+    number: Option<OrderNumber>,
 }
 
 impl Filter {
@@ -90,22 +94,28 @@ impl Filter {
             user_id: user_id.transpose()?,
             needs_review: parse_flag("needs_review", request.query("needs_review")?)?,
             stuck: parse_flag("stuck", request.query("stuck")?)?,
+            number: request.query("number")?.map(parse_number).transpose()?,
         })
     }
 
     /// Chooses the index to read. Customers list their own orders. Admins list the orders of a
-    /// user, those with a status, or the flagged ones.
+    /// user, those with a status, the flagged ones, or the one with a number.
     fn scope(&self, caller: &Caller) -> Result<ListScope, Problem> {
         let is_flagged = self.needs_review || self.stuck;
+        if let Some(number) = self.number.filter(|_| caller.is_admin()) {
+            return Ok(ListScope::Number(number));
+        }
         match (self.user_id, &self.status) {
             (Some(user_id), _) if !caller.may_see(user_id) => Err(Problem::forbidden()),
-            _ if is_flagged && !caller.is_admin() => Err(Problem::forbidden()),
+            _ if (is_flagged || self.number.is_some()) && !caller.is_admin() => {
+                Err(Problem::forbidden())
+            }
             _ if is_flagged => Ok(ListScope::Flagged),
             (Some(user_id), _) => Ok(ListScope::User(user_id)),
             (None, _) if !caller.is_admin() => Ok(ListScope::User(caller.user_id)),
             (None, Some(status)) => Ok(ListScope::Status(status.clone())),
             (None, None) => Err(Problem::unprocessable("filter_required", "Filter required")
-                .detail("Set status, user_id, needs_review or stuck.")),
+                .detail("Set status, user_id, number, needs_review or stuck.")),
         }
     }
 
@@ -134,6 +144,11 @@ fn parse_flag(name: &str, given: Option<&str>) -> Result<bool, Problem> {
         Some("true") => Ok(true),
         Some(_) => Err(parameter(name, "unknown_value", "Use true or false.")),
     }
+}
+
+fn parse_number(typed: &str) -> Result<OrderNumber, Problem> {
+    let form = "An order number has twelve letters and digits, such as 7K3M-Q8ZT-0V2R.";
+    OrderNumber::parse(typed).ok_or_else(|| parameter("number", "invalid_order_number", form))
 }
 
 fn parse_status(name: &str) -> Result<Status, Problem> {

@@ -12,18 +12,20 @@ use shared::{
     http::{self, Request, Response},
     ids::ProductId,
     market::MarketId,
-    money::Money,
+    money::MAX_AMOUNT,
     problem::Problem,
     validation::Violation,
 };
 
+use super::refusal_view::RefusalView;
 use crate::{
     Orders,
     domain::{
         OrderLine, Product, Totals,
+        placement::PlacementError,
         price_preview::PricePreviewRequest,
         pricing::{Price, PricedShipping, Pricing, Refusal},
-        quote::{MarketError, Purchase, Quote},
+        quote::{self, MarketError, Purchase, Quote, Terms},
     },
     error::{OrderError, estimate_problem},
     store::pricing::PriceInputs,
@@ -48,17 +50,6 @@ pub struct PricePreview<'a> {
     refusals: Vec<RefusalView>,
     /// The shipping methods that the goods can use, the cheapest first. Empty if nothing is shipped.
     shipping_options: Vec<PricedShipping>,
-}
-
-/// A reason why goods cannot be ordered. The code is that of the problem that `POST /orders` returns.
-#[derive(Debug, Serialize)]
-#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
-struct RefusalView {
-    code: &'static str,
-    /// The product that is not sold in the market. Null for other reasons.
-    product_id: Option<ProductId>,
-    /// The smallest total above 0. Null for other reasons.
-    minimum: Option<Money>,
 }
 
 /// Returns `200` with the price of these goods in a market, the reasons why they cannot be ordered,
@@ -87,9 +78,9 @@ pub async fn preview_prices(orders: Arc<Orders>, request: Request) -> Result<Res
     let kept = orders.pricing_cache.get(&preview.market, &destination.country, now);
     let rules = kept.is_none().then_some((&preview.market, &destination.country));
     let products: Vec<ProductId> = lines.iter().map(|(_, product, _)| *product).collect();
-    let inputs = orders.store.read_for_estimate(rules, &products).await?;
-    let PriceInputs { pricing, products } = inputs;
-    let read = pricing.map(|pricing| orders.pricing_cache.keep(pricing, now));
+    let inputs = orders.store.read_for_estimate(rules.as_slice(), &products).await?;
+    let PriceInputs { rules, products } = inputs;
+    let read = rules.into_iter().next().map(|pricing| orders.pricing_cache.keep(pricing, now));
     let pricing = kept.or(read).ok_or(OrderError::Placement(MarketError::UnknownMarket.into()))?;
 
     let shipping_method = preview.shipping_method;
@@ -105,43 +96,30 @@ fn quote(
     products: &[Product],
 ) -> Result<Quote, Problem> {
     let maximum = orders.limits.max_per_order;
-    purchase.quote("preview", lines, products, maximum).map_err(estimate_problem)
+    let requested = quote::requested_lines(lines, products, maximum).map_err(estimate_problem)?;
+    let quote = quote::quote("preview", &requested, &Terms::Market(*purchase));
+    let is_too_large = quote.lines.iter().any(|line| line.line.line_total.amount > MAX_AMOUNT);
+    if is_too_large {
+        return Err(estimate_problem(PlacementError::AmountTooLarge));
+    }
+    Ok(quote)
 }
 
 impl<'a> PricePreview<'a> {
     fn new(pricing: &'a Pricing, quote: Quote) -> Self {
-        let Quote { lines, estimate, shipping_options } = quote;
-        let (totals, price) = estimate.priced.map(|priced| (priced.totals, priced.price)).unzip();
-        let refusal = |refusal: &Refusal| RefusalView::new(refusal, pricing);
+        let lines = quote.order_lines();
+        let Quote { totals, price, refusals, shipping_options, .. } = quote;
+        let currency = Some(pricing.document.currency);
+        let refusal = |refusal: &Refusal| RefusalView::new(refusal, currency);
         Self {
             market: &pricing.market,
             pricing_version: pricing.version,
             lines,
             totals,
             price,
-            refusals: estimate.refusals.iter().map(refusal).collect(),
-            shipping_options,
-        }
-    }
-}
-
-impl RefusalView {
-    fn new(refusal: &Refusal, pricing: &Pricing) -> Self {
-        let plain = |code| Self { code, product_id: None, minimum: None };
-        match refusal {
-            Refusal::NotSoldHere { product_id } => {
-                Self { product_id: Some(*product_id), ..plain("not_sold_here") }
-            }
-            Refusal::NotDeliveredThere => plain("not_delivered_there"),
-            Refusal::UnknownRegion => plain("unknown_region"),
-            Refusal::ShippingUnavailable => plain("shipping_unavailable"),
-            Refusal::ShippingMethodRequired => plain("shipping_method_required"),
-            Refusal::BelowMinimum { minimum } => {
-                let minimum = i64::try_from(*minimum).unwrap_or(i64::MAX);
-                let minimum = Money::new(minimum, pricing.document.currency);
-                Self { minimum: Some(minimum), ..plain("below_minimum") }
-            }
-            Refusal::AmountTooLarge => plain("amount_too_large"),
+            refusals: refusals.iter().map(refusal).collect(),
+            // The estimate has the same refusals.
+            shipping_options: shipping_options.unwrap_or_default(),
         }
     }
 }

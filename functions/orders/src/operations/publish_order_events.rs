@@ -1,4 +1,4 @@
-//! The stream of `orders`: publishes the commands and mails that a change of an order requires.
+//! The stream of `orders`: publishes the commands, ledger entries and mails of a changed order.
 
 use shared::stream::StreamFilter;
 
@@ -14,5 +14,6 @@ pub const QUEUES: &[&str] = &[
     "charge-payment",
     "cancel-payment",
     "refund-payment",
+    "record-entry",
     "send-notification",
 ];

@@ -24,7 +24,6 @@ use crate::{
     store::{self, StoredOrder, WriteOutcome},
 };
 
-/// The result of one run.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     /// Orders that the run expired, or whose commands it sent again.

@@ -31,8 +31,8 @@ struct ShipOrder {
 }
 
 /// Marks an order as shipped and returns `200` with it. An order can ship as soon as it is
-/// `confirmed`. Repeating the same shipment changes nothing. Rejects a different shipment with
-/// `409 invalid_transition`.
+/// `confirmed`. Repeating the same shipment changes nothing. Rejects a different shipment, and an
+/// order that ships nothing, with `409 invalid_transition`.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders/{order_id}/ship",

@@ -1,8 +1,9 @@
 //! Queue `update-buyer`: updates or redacts the buyer in all orders of a user.
 //!
 //! A settled order is rewritten at once. An unsettled order only records the change, and the write
-//! that settles it applies the change; see [`buyer`](crate::domain::buyer). The operation is
-//! idempotent: a repeated message reads the user's orders and writes nothing.
+//! that settles it applies the change; see [`buyer`](crate::domain::buyer). A deletion also deletes
+//! the cart of the user. The operation is idempotent: a repeated message reads the user's orders and
+//! writes nothing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -74,7 +75,7 @@ const WRITE_CONCURRENCY: usize = 16;
 /// returning the message to the queue.
 const WORK_TIME: Duration = Duration::from_secs(35);
 
-/// Applies the change to every order of the user. A failed order does not stop the others. If the
+/// Applies the change to every order of the user, and deletes the cart of a deleted user. A failed order does not stop the others. If the
 /// time runs out or an order failed, the message is retried.
 pub async fn update_buyer(
     orders: Arc<Orders>,
@@ -101,6 +102,10 @@ pub async fn update_buyer(
         if after.is_none() {
             break;
         }
+    }
+    let AccountChange { user_id, change } = &received.message;
+    if *change == BuyerChange::Deleted {
+        orders.store.delete_own_cart(*user_id).await?;
     }
     if failed > 0 { Err(OrderError::NotAllUpdated { failed }) } else { Ok(()) }
 }

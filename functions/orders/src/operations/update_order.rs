@@ -36,7 +36,8 @@ struct UpdateOrder {
 
 /// Changes the shipping address and returns `200` with the order. The order must be pending or
 /// confirmed, and its price must be the same at the new address: the country stays. The buyer of a
-/// confirmed order is notified by mail.
+/// confirmed order is notified by mail. An order that ships nothing rejects a change with
+/// `409 invalid_transition`.
 ///
 /// # Errors
 /// `428` without `If-Match`; `412` if the order has changed since, for example because it shipped.

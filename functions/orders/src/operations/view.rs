@@ -72,7 +72,6 @@ pub struct OrderView<'a> {
 }
 
 impl<'a> OrderView<'a> {
-    /// The view of an order at `now`.
     pub fn new(order: &'a Order, now: Timestamp) -> Self {
         Self {
             id: order.placed.order_id,

@@ -189,8 +189,8 @@ fn tax_is_rounded_once_per_rate(sample: &Sample, Priced { price, .. }: &Priced) 
     }
 }
 
-/// A share differs from its exact value by less than 1, the rounded sum by at most 1/2 from its
-/// own, and a rounding by at most 1/2: less than 2 together, so at most one unit.
+/// A share differs from its exact value by less than 1. The rounded sum and the line's own rounding
+/// differ from theirs by at most 1/2 each. Together that is less than 2, so at most one unit.
 fn tax_is_near_its_own_rounding(sample: &Sample, Priced { price, .. }: &Priced) {
     let is_near = |basis, gross: i64, tax: i64, rows: &[TaxRow]| match basis {
         Basis::Net => {

@@ -1,4 +1,4 @@
-//! Why goods are refused.
+//! Goods, destinations and methods that a market rejects, each with its reason.
 
 use super::*;
 

@@ -1,7 +1,8 @@
-//! The parts of a stored order that are shorter than in the domain. Each write of an order costs
-//! the size of its item, so what follows from other attributes is not stored: the currency of a
-//! line and its total, the sum of the lines, a status that equals the one before, and the start of
-//! a wait that began with the last change.
+//! The parts of a stored order that are shorter than in the domain.
+//!
+//! Each write of an order costs the size of its item, so attributes that follow from others are not
+//! stored: the currency and the total of a line, the sum of the lines, a status that equals the one
+//! before, and the start of a wait that began with the last change.
 
 use std::{collections::BTreeMap, mem};
 

@@ -54,8 +54,8 @@ pub struct PlacementSnapshot {
     pub existing: Option<Order>,
     /// The requested products that are in the copy of the catalogue.
     pub products: Vec<Product>,
-    /// The requested rules; `None` if none were requested or they do not exist.
-    pub pricing: Option<Pricing>,
+    /// The requested rules, without those that do not exist.
+    pub pricing: Vec<Pricing>,
     /// The usage of the limits of the buyer and of the network.
     pub usage: LimitUsage,
 }
@@ -77,27 +77,27 @@ impl Store {
         &self,
         order_id: OrderId,
         products: &[ProductId],
-        rules: Option<(&MarketId, &CountryCode)>,
+        rules: Vec<(&MarketId, &CountryCode)>,
         user_id: UserId,
         network: &str,
     ) -> Result<PlacementSnapshot, TableError> {
         let own = [order_key(order_id), unpaid_key(user_id), network_key(network)]
             .map(|key| (&self.orders, key));
-        let rules = rules.map(|(market, country)| pricing_key(market, country));
+        let rules = rules.into_iter().map(|(market, country)| pricing_key(market, country));
         let products = products.iter().map(|product| product_key(*product));
-        let copies = rules.into_iter().chain(products).map(|key| (&self.products, key));
+        let copies = rules.chain(products).map(|key| (&self.products, key));
         let items = self.orders.get_many(own.into_iter().chain(copies).collect()).await?;
         let mut snapshot = PlacementSnapshot {
             existing: None,
             products: Vec::new(),
-            pricing: None,
+            pricing: Vec::new(),
             usage: LimitUsage::default(),
         };
-        let mut pricing = None;
+        let mut pricing = Vec::new();
         for item in items {
             match text(&item, "pk").split('#').next() {
                 Some("ORDER") => snapshot.existing = Some(from_item(item)?),
-                Some("PRICING") => pricing = Some(read_pricing(item)),
+                Some("PRICING") => pricing.push(read_pricing(item)),
                 Some("UNPAID") => snapshot.usage.unpaid = unpaid_orders(&item)?,
                 Some("NETWORK") => snapshot.usage.network = Some(arrival(&item)?),
                 _ => snapshot.products.push(read_product(item)?),
@@ -105,7 +105,7 @@ impl Store {
         }
         // Unreadable rules do not keep a repeated request from its first response.
         if snapshot.existing.is_none() {
-            snapshot.pricing = pricing.transpose()?;
+            snapshot.pricing = pricing.into_iter().collect::<Result<_, _>>()?;
         }
         Ok(snapshot)
     }

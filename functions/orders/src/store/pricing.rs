@@ -20,8 +20,8 @@ use crate::domain::{
 /// What the estimate of a price depends on.
 #[derive(Clone, Debug, Default)]
 pub struct PriceInputs {
-    /// The rules; `None` if they were not requested or do not exist.
-    pub pricing: Option<Pricing>,
+    /// The requested rules that exist.
+    pub rules: Vec<Pricing>,
     /// The requested products that are in the copy of the catalogue.
     pub products: Vec<Product>,
 }
@@ -56,19 +56,22 @@ impl Store {
         self.products.put(item, newer).await
     }
 
-    /// Reads products, and the rules of a market for one country, in one eventually consistent call.
+    /// Reads products, and the rules of markets for countries, in one eventually consistent call.
     pub async fn read_for_estimate(
         &self,
-        rules: Option<(&MarketId, &CountryCode)>,
+        rules: &[(&MarketId, &CountryCode)],
         products: &[ProductId],
     ) -> Result<PriceInputs, TableError> {
-        let rules = rules.map(|(market, country)| pricing_key(market, country));
+        let rules = rules.iter().map(|(market, country)| pricing_key(market, country));
         let products = products.iter().map(|product| product_key(*product));
-        let keys = rules.into_iter().chain(products).map(|key| (&self.products, key));
+        let keys: Vec<_> = rules.chain(products).map(|key| (&self.products, key)).collect();
         let mut inputs = PriceInputs::default();
-        for item in self.products.get_many_eventually(keys.collect()).await? {
+        if keys.is_empty() {
+            return Ok(inputs);
+        }
+        for item in self.products.get_many_eventually(keys).await? {
             match text(&item, "pk").split('#').next() {
-                Some("PRICING") => inputs.pricing = Some(read_pricing(item)?),
+                Some("PRICING") => inputs.rules.push(read_pricing(item)?),
                 _ => inputs.products.push(read_product(item)?),
             }
         }

@@ -63,7 +63,6 @@ struct PriceItem {
     until: Option<i64>,
 }
 
-/// The item of a copy.
 pub(super) fn product_item(product: &Product) -> Item {
     let product = product.clone();
     to_item(&ProductItem {

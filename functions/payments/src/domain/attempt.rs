@@ -138,7 +138,7 @@ pub struct NewAttempt<'a> {
 pub enum PaymentStatus {
     /// Recorded, not sent: the provider does not answer.
     Pending,
-    /// Sent.
+    /// A request was sent to the provider.
     Processing,
     /// The customer must act; see `next_action`.
     RequiresAction,

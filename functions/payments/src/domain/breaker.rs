@@ -25,9 +25,8 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(15);
 stored_enum!(
     /// State of the circuit breaker.
     BreakerState {
-        /// Calls are allowed.
         Closed = "closed",
-        /// Calls are rejected.
+        /// Calls are rejected, until the probe.
         Open = "open",
         /// One probe call is in progress; other calls are rejected.
         HalfOpen = "half_open",
@@ -89,12 +88,13 @@ mod stored_probe {
 /// Whether a call may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerDecision {
-    /// The call may start.
     Allow,
     /// The call may start as the probe, once its lock is recorded.
     Probe,
     /// No call may start before `until`.
-    Reject { until: Timestamp },
+    Reject {
+        until: Timestamp,
+    },
 }
 
 impl Breaker {
@@ -130,7 +130,6 @@ impl Breaker {
         }
     }
 
-    /// The breaker when `owner` starts the probe.
     #[must_use]
     pub fn start_probe(&self, owner: &str, now: Timestamp) -> Self {
         Self {

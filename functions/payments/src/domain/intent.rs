@@ -65,7 +65,6 @@ pub struct PaymentIntent {
     pub expires_at: Timestamp,
     pub attempts_left: u32,
     pub state: IntentState,
-    /// The attempt in flight.
     #[serde(default)]
     pub active_attempt: Option<PaymentId>,
     #[serde(default)]
@@ -131,7 +130,6 @@ pub struct PaymentIntent {
     pub answered_attempt: u64,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// Trace of the last write.
     pub traceparent: Trace,
 }
 

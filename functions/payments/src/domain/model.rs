@@ -20,9 +20,9 @@ use super::{
     begin_refund,
 };
 
-mod world;
+mod records;
 
-use world::reachable;
+use records::reachable;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_milliseconds(1_795_000_000_000);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
@@ -125,8 +125,8 @@ fn refund_results(refund: &Refund) -> [RefundResult; 5] {
 
 #[test]
 fn every_reachable_state_keeps_the_money_invariants() {
-    let worlds = reachable();
-    let has = |state: IntentState| worlds.iter().any(|world| world.intent.state == state);
+    let states = reachable();
+    let has = |state: IntentState| states.iter().any(|records| records.intent.state == state);
     assert!(
         [
             IntentState::Open,
@@ -139,29 +139,31 @@ fn every_reachable_state_keeps_the_money_invariants() {
         .all(has)
     );
     assert!(
-        worlds.iter().any(|world| world.attempts.values().any(|attempt| attempt.duplicate_capture)),
+        states
+            .iter()
+            .any(|records| records.attempts.values().any(|attempt| attempt.duplicate_capture)),
         "the model reaches duplicate captures"
     );
     assert!(
-        worlds.iter().any(|world| world.intent.refunded_total == PRICE),
+        states.iter().any(|records| records.intent.refunded_total == PRICE),
         "the model reaches full refunds"
     );
     assert!(
-        worlds.iter().any(|world| world.intent.refunds_reversed_total == PRICE),
+        states.iter().any(|records| records.intent.refunds_reversed_total == PRICE),
         "the model reaches reversed refunds"
     );
-    assert!(worlds.len() > 1000, "{}", worlds.len());
+    assert!(states.len() > 1000, "{}", states.len());
 
-    for world in worlds {
+    for records in states {
         let results: Vec<ProviderResult> = results()
             .into_iter()
             .filter(|result| {
-                world.attempts.len() == 1 || !matches!(result, ProviderResult::NotSent)
+                records.attempts.len() == 1 || !matches!(result, ProviderResult::NotSent)
             })
             .collect();
-        for (id, attempt) in &world.attempts {
+        for (id, attempt) in &records.attempts {
             for first in results.clone() {
-                let once = world.apply(*id, &first, NOW);
+                let once = records.apply(*id, &first, NOW);
                 let twice = once.apply(*id, &first, NOW);
                 let repeats = first == ProviderResult::OutcomeUnknown && attempt.is_in_flight();
                 assert!(
@@ -171,7 +173,7 @@ fn every_reachable_state_keeps_the_money_invariants() {
                 for second in results.clone() {
                     let (one, other) = (
                         once.apply(*id, &second, NOW),
-                        world.apply(*id, &second, NOW).apply(*id, &first, NOW),
+                        records.apply(*id, &second, NOW).apply(*id, &first, NOW),
                     );
                     let charged = [&first, &second].contains(&&results[0]);
                     for end in [&one, &other] {
@@ -190,15 +192,15 @@ fn every_reachable_state_keeps_the_money_invariants() {
                 }
             }
         }
-        for (id, refund) in &world.refunds {
+        for (id, refund) in &records.refunds {
             for first in refund_results(refund) {
-                let once = world.apply_refund(*id, &first);
+                let once = records.apply_refund(*id, &first);
                 let twice = once.apply_refund(*id, &first);
                 assert!(refund.is_in_flight() || once.name() == twice.name(), "{first:?} twice");
                 for second in refund_results(refund) {
                     let (one, other) = (
                         once.apply_refund(*id, &second),
-                        world.apply_refund(*id, &second).apply_refund(*id, &first),
+                        records.apply_refund(*id, &second).apply_refund(*id, &first),
                     );
                     assert_eq!(
                         one.intent.refunded_net(),
@@ -213,47 +215,47 @@ fn every_reachable_state_keeps_the_money_invariants() {
 
 #[test]
 fn cancelled_order_keeps_no_money_from_any_state() {
-    for world in reachable() {
+    for records in reachable() {
         let in_review =
-            world.attempts.values().any(|attempt| attempt.state == AttemptState::NeedsReview)
-                || world.refunds.values().any(|refund| refund.state == RefundState::NeedsReview);
+            records.attempts.values().any(|attempt| attempt.state == AttemptState::NeedsReview)
+                || records.refunds.values().any(|refund| refund.state == RefundState::NeedsReview);
         if in_review {
             continue;
         }
         // The order is cancelled, attempts in flight settle, captured money is refunded, and the
         // provider accepts every request.
-        let mut world = world.cancelled();
-        let in_flight: Vec<PaymentId> = world
+        let mut records = records.cancelled();
+        let in_flight: Vec<PaymentId> = records
             .attempts
             .values()
             .filter(|attempt| attempt.is_in_flight())
             .map(|attempt| attempt.payment_id)
             .collect();
         for id in in_flight {
-            world = world.apply(id, &results()[2], NOW);
+            records = records.apply(id, &results()[2], NOW);
         }
         for _ in 0..3 {
             let refunds: Vec<Refund> =
-                world.refunds.values().filter(|refund| refund.is_in_flight()).cloned().collect();
+                records.refunds.values().filter(|refund| refund.is_in_flight()).cloned().collect();
             for refund in refunds {
-                world = world.apply_refund(refund.refund_id, &refund_results(&refund)[0]);
+                records = records.apply_refund(refund.refund_id, &refund_results(&refund)[0]);
             }
-            if let Some(paid) = world.intent.captured_payment
+            if let Some(paid) = records.intent.captured_payment
                 && let Some(change) =
-                    begin_refund(&world.intent, &world.attempts[&paid], 99, "me", NOW, &trace())
+                    begin_refund(&records.intent, &records.attempts[&paid], 99, "me", NOW, &trace())
             {
-                world = world.after(change);
+                records = records.after(change);
             }
         }
         // A duplicate capture whose refund was reversed waits for an admin.
-        let waits = |a: &&Attempt| world.intent.duplicate_refunds_refused.contains(&a.payment_id);
+        let waits = |a: &&Attempt| records.intent.duplicate_refunds_refused.contains(&a.payment_id);
         let succeeded =
-            world.attempts.values().filter(|a| a.state == AttemptState::Succeeded && !waits(a));
+            records.attempts.values().filter(|a| a.state == AttemptState::Succeeded && !waits(a));
         let kept: i64 = succeeded.map(|a| a.amount - a.refunded).sum();
-        assert!(kept <= 0, "a cancelled order keeps money: {world:#?}");
+        assert!(kept <= 0, "a cancelled order keeps money: {records:#?}");
         assert!(
-            matches!(world.intent.event(), IntentEvent::Closed | IntentEvent::Refunded),
-            "{world:#?}"
+            matches!(records.intent.event(), IntentEvent::Closed | IntentEvent::Refunded),
+            "{records:#?}"
         );
     }
 }

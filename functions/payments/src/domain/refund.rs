@@ -46,7 +46,6 @@ stored_enum!(
 );
 
 stored_enum!(
-    /// Who initiated a refund.
     RefundInitiator {
         /// The shop, through this service.
         Shop = "shop",

@@ -29,7 +29,7 @@ enum Lookup {
 }
 
 #[derive(Clone, Debug)]
-struct World {
+struct RefundModel {
     intent: PaymentIntent,
     paid: Attempt,
     refunds: BTreeMap<RefundId, Refund>,
@@ -44,7 +44,7 @@ struct World {
 const DISPUTE: &str = "dp_1";
 const BY_HAND: &str = "re_by_hand";
 
-impl World {
+impl RefundModel {
     /// A paid order after `failed` automatic refunds have failed.
     fn paid(failed: u32) -> Self {
         let sent = attempt(0).sending("me", NOW, MINUTE);
@@ -69,24 +69,24 @@ impl World {
     }
 
     fn after(&self, change: Change) -> Self {
-        let mut world = self.clone();
+        let mut model = self.clone();
         if let Some(intent) = change.intent {
             assert_eq!(intent.version, self.intent.version + 1);
-            world.intent = intent;
+            model.intent = intent;
         }
         if let Some(paid) = change.attempt {
             assert_eq!(paid.version, self.paid.version + 1);
-            world.paid = paid;
+            model.paid = paid;
         }
         if let Some(refund) = change.refund {
             assert_eq!(
                 refund.version,
                 self.refunds.get(&refund.refund_id).map_or(0, |before| before.version) + 1
             );
-            world.refunds.insert(refund.refund_id, refund);
+            model.refunds.insert(refund.refund_id, refund);
         }
         assert_eq!(change.next_refund, None, "this model has no duplicate captures");
-        let (before, after) = (&self.intent, &world.intent);
+        let (before, after) = (&self.intent, &model.intent);
         let totals = |intent: &PaymentIntent| {
             [
                 intent.refunded_total,
@@ -99,14 +99,14 @@ impl World {
             totals(after).iter().zip(totals(before)).all(|(after, before)| *after >= before),
             "totals only grow"
         );
-        assert!(after.refunded_net() >= 0, "{world:#?}");
-        assert_eq!(world.paid.refunded, after.refunded_net(), "{world:#?}");
+        assert!(after.refunded_net() >= 0, "{model:#?}");
+        assert_eq!(model.paid.refunded, after.refunded_net(), "{model:#?}");
         let left = after.captured_total
             - after.refunded_net()
             - after.refunds_pending
             - after.disputed_amount();
-        assert_eq!(after.refundable, left.max(0), "{world:#?}");
-        world
+        assert_eq!(after.refundable, left.max(0), "{model:#?}");
+        model
     }
 
     /// Amount that the provider refunded and that did not fail.
@@ -215,9 +215,9 @@ impl World {
                 continue;
             }
             if self.accepts(refund.amount) {
-                let mut world = self.clone();
-                world.provider.insert(name, (refund.amount, false));
-                steps.push(world);
+                let mut model = self.clone();
+                model.provider.insert(name, (refund.amount, false));
+                steps.push(model);
             } else {
                 let result = RefundResult::Rejected { reason: "charge_disputed".to_owned() };
                 steps.push(self.after(apply_refund_result(
@@ -231,17 +231,17 @@ impl World {
             }
         }
         if self.made[0] == 0 && self.accepts(PRICE / 2) {
-            let mut world = self.clone();
-            world.provider.insert(BY_HAND.to_owned(), (PRICE / 2, false));
-            world.made[0] = 1;
-            steps.push(world);
+            let mut model = self.clone();
+            model.provider.insert(BY_HAND.to_owned(), (PRICE / 2, false));
+            model.made[0] = 1;
+            steps.push(model);
         }
         if self.made[2] == 0 {
             for name in self.provider.keys() {
-                let mut world = self.clone();
-                world.provider.get_mut(name).expect("a refund at the provider").1 = true;
-                world.made[2] = 1;
-                steps.push(world);
+                let mut model = self.clone();
+                model.provider.get_mut(name).expect("a refund at the provider").1 = true;
+                model.made[2] = 1;
+                steps.push(model);
             }
         }
         let next: &[DisputeState] = match &self.dispute {
@@ -256,24 +256,24 @@ impl World {
         steps.extend(next.map(|state| Self { dispute: Some(state.clone()), ..self.clone() }));
         if self.lookups.is_empty() {
             for lookup in self.truth() {
-                let mut world = self.clone();
-                if world.lookups.insert(lookup) {
-                    steps.push(world);
+                let mut model = self.clone();
+                if model.lookups.insert(lookup) {
+                    steps.push(model);
                 }
             }
         }
         for lookup in &self.lookups {
-            let world = self.recorded(lookup);
-            let twice = world.recorded(lookup);
+            let model = self.recorded(lookup);
+            let twice = model.recorded(lookup);
             assert_eq!(
-                (&world.intent, &world.refunds),
+                (&model.intent, &model.refunds),
                 (&twice.intent, &twice.refunds),
                 "{lookup:?} twice"
             );
             // The lookup is recorded for the last time, or stays to be recorded again.
-            let mut last = world.clone();
+            let mut last = model.clone();
             last.lookups.remove(lookup);
-            steps.extend([last, world]);
+            steps.extend([last, model]);
         }
         steps
     }
@@ -304,12 +304,12 @@ impl World {
 
     /// The state after everything is looked up and recorded.
     fn up_to_date(&self) -> Self {
-        let mut world = self.clone();
+        let mut model = self.clone();
         // Older lookups are recorded last.
         for lookup in self.truth().iter().chain(&self.lookups) {
-            world = world.recorded(lookup);
+            model = model.recorded(lookup);
         }
-        world
+        model
     }
 
     fn check(&self) {
@@ -358,37 +358,37 @@ impl World {
     }
 }
 
-fn explored(start: World) -> Vec<World> {
+fn explored(start: RefundModel) -> Vec<RefundModel> {
     let mut known = HashSet::from([start.name()]);
     let (mut waiting, mut all) = (VecDeque::from([start]), Vec::new());
-    while let Some(world) = waiting.pop_front() {
-        world.check();
-        for next in world.steps() {
+    while let Some(model) = waiting.pop_front() {
+        model.check();
+        for next in model.steps() {
             if known.insert(next.name()) {
                 waiting.push_back(next);
             }
         }
-        all.push(world);
+        all.push(model);
     }
     all
 }
 
 #[test]
 fn totals_match_the_provider_after_failures_disputes_and_manual_refunds() {
-    let worlds = explored(World::paid(MAX_FAILED_AUTOMATIC_REFUNDS - 2));
-    let some = |is: &dyn Fn(&World) -> bool| worlds.iter().any(is);
-    eprintln!("refund model: {} states", worlds.len());
-    assert!(worlds.len() > 1000, "{}", worlds.len());
+    let states = explored(RefundModel::paid(MAX_FAILED_AUTOMATIC_REFUNDS - 2));
+    let some = |is: &dyn Fn(&RefundModel) -> bool| states.iter().any(is);
+    eprintln!("refund model: {} states", states.len());
+    assert!(states.len() > 1000, "{}", states.len());
     assert!(
-        some(&|world| world.intent.refunds_reversed_total > 0),
+        some(&|model| model.intent.refunds_reversed_total > 0),
         "the model reaches reversed refunds"
     );
     assert!(
-        some(&|world| world.intent.dispute_reinstated_total > 0),
+        some(&|model| model.intent.dispute_reinstated_total > 0),
         "the model reaches won disputes"
     );
     assert!(
-        some(&|world| world
+        some(&|model| model
             .intent
             .disputes
             .iter()
@@ -396,31 +396,31 @@ fn totals_match_the_provider_after_failures_disputes_and_manual_refunds() {
         "the model reaches lost disputes"
     );
     assert!(
-        some(&|world| world
+        some(&|model| model
             .refunds
             .values()
             .any(|refund| refund.provider_refund_id.as_deref() == Some(BY_HAND))),
         "the model reaches adopted refunds"
     );
     assert!(
-        some(&|world| world.intent.is_refund_refused()),
+        some(&|model| model.intent.is_refund_refused()),
         "the model reaches the limit of automatic refunds"
     );
 }
 
 #[test]
 fn automatic_refunds_stop_at_the_limit_and_requests_still_work() {
-    let mut world = World::paid(0);
+    let mut model = RefundModel::paid(0);
     for tries in 0..MAX_FAILED_AUTOMATIC_REFUNDS {
         assert_eq!(
-            (world.intent.automatic_refunds_failed, world.intent.is_refund_refused()),
+            (model.intent.automatic_refunds_failed, model.intent.is_refund_refused()),
             (tries, false)
         );
         let change =
-            begin_refund(&world.intent, &world.paid, u64::from(tries) + 1, "me", NOW, &trace())
+            begin_refund(&model.intent, &model.paid, u64::from(tries) + 1, "me", NOW, &trace())
                 .expect("a refund");
-        world = world.after(change);
-        let refund = world
+        model = model.after(change);
+        let refund = model
             .refunds
             .values()
             .find(|refund| refund.is_in_flight())
@@ -428,9 +428,9 @@ fn automatic_refunds_stop_at_the_limit_and_requests_still_work() {
             .clone();
         assert_eq!(refund.kind, RefundKind::Automatic);
         let refused = RefundResult::Rejected { reason: "charge_disputed".to_owned() };
-        world = world.after(apply_refund_result(
-            &world.intent,
-            &world.paid,
+        model = model.after(apply_refund_result(
+            &model.intent,
+            &model.paid,
             &refund,
             &refused,
             NOW,
@@ -438,12 +438,12 @@ fn automatic_refunds_stop_at_the_limit_and_requests_still_work() {
         ));
     }
     assert_eq!(
-        (world.intent.is_refund_refused(), world.intent.event(), world.intent.refundable),
+        (model.intent.is_refund_refused(), model.intent.event(), model.intent.refundable),
         (true, IntentEvent::RefundFailed, PRICE)
     );
-    assert_eq!(begin_refund(&world.intent, &world.paid, 99, "me", NOW, &trace()), None);
+    assert_eq!(begin_refund(&model.intent, &model.paid, 99, "me", NOW, &trace()), None);
     assert!(
-        begin_requested_refund(&world.intent, &world.paid, &requested(), "me", NOW, &trace())
+        begin_requested_refund(&model.intent, &model.paid, &requested(), "me", NOW, &trace())
             .is_ok()
     );
 }

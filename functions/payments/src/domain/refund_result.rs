@@ -26,7 +26,7 @@ pub struct RequestedRefund {
     /// `None` refunds everything that is refundable.
     pub amount: Option<Money>,
     pub reason: String,
-    /// The admin.
+    /// The admin who requested it.
     pub by: UserId,
     pub request_id: String,
 }

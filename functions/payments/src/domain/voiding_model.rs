@@ -46,7 +46,7 @@ enum Key {
 }
 
 #[derive(Clone, Debug)]
-struct World {
+struct VoidingModel {
     time: usize,
     intent: PaymentIntent,
     attempt: Attempt,
@@ -56,7 +56,7 @@ struct World {
     made: Option<ChargeOutcome>,
 }
 
-impl World {
+impl VoidingModel {
     fn start() -> Self {
         let attempt = attempt(0);
         let intent = intent().processing_with(&attempt, NOW);
@@ -107,10 +107,10 @@ impl World {
 
     /// A charge request reaches the provider.
     fn arrives(&self, made: ChargeOutcome) -> Self {
-        let world = Self { in_transit: false, ..self.clone() };
+        let model = Self { in_transit: false, ..self.clone() };
         match self.key {
-            Key::Unused => Self { key: Key::Charge, made: Some(made), ..world },
-            Key::Charge | Key::Probe => world,
+            Key::Unused => Self { key: Key::Charge, made: Some(made), ..model },
+            Key::Charge | Key::Probe => model,
         }
     }
 
@@ -131,10 +131,10 @@ impl World {
         let made = self.made.map(|made| {
             if made == ChargeOutcome::Waiting { ChargeOutcome::Cancelled } else { made }
         });
-        let world = Self { made, ..self.clone() };
-        match world.shown() {
-            Some(result) => world.apply(&result),
-            None => world,
+        let model = Self { made, ..self.clone() };
+        match model.shown() {
+            Some(result) => model.apply(&result),
+            None => model,
         }
     }
 
@@ -274,12 +274,12 @@ impl World {
     }
 }
 
-fn reachable() -> Vec<World> {
-    let start = World::start();
+fn reachable() -> Vec<VoidingModel> {
+    let start = VoidingModel::start();
     let mut known = HashMap::from([(start.name(), start.clone())]);
     let mut waiting = VecDeque::from([start]);
-    while let Some(world) = waiting.pop_front() {
-        for next in world.steps() {
+    while let Some(model) = waiting.pop_front() {
+        for next in model.steps() {
             next.check();
             if let Entry::Vacant(place) = known.entry(next.name()) {
                 waiting.push_back(place.insert(next).clone());
@@ -291,30 +291,30 @@ fn reachable() -> Vec<World> {
 
 #[test]
 fn cancelled_attempt_is_never_charged_and_always_ends() {
-    let worlds = reachable();
-    let has = |state: AttemptState| worlds.iter().any(|world| world.attempt.state == state);
+    let states = reachable();
+    let has = |state: AttemptState| states.iter().any(|model| model.attempt.state == state);
     assert!(
         [AttemptState::Voiding, AttemptState::Abandoned, AttemptState::Succeeded]
             .into_iter()
             .all(has)
     );
     assert!(
-        worlds
+        states
             .iter()
-            .any(|world| world.attempt.state == AttemptState::Abandoned && world.in_transit),
+            .any(|model| model.attempt.state == AttemptState::Abandoned && model.in_transit),
         "an attempt is abandoned while its request is in transit"
     );
-    assert!(worlds.len() > 200, "{}", worlds.len());
-    for world in worlds {
-        let mut world = World { in_transit: false, ..world.cancelled() };
+    assert!(states.len() > 200, "{}", states.len());
+    for model in states {
+        let mut model = VoidingModel { in_transit: false, ..model.cancelled() };
         for _ in 0..8 {
-            if world.attempt.is_in_flight() {
-                world = world.reconciled();
-                world.check();
+            if model.attempt.is_in_flight() {
+                model = model.reconciled();
+                model.check();
             }
         }
-        let charged = world.made == Some(ChargeOutcome::Charged);
-        assert!(!world.attempt.is_in_flight(), "{world:#?}");
-        assert_eq!(world.attempt.state == AttemptState::Succeeded, charged, "{world:#?}");
+        let charged = model.made == Some(ChargeOutcome::Charged);
+        assert!(!model.attempt.is_in_flight(), "{model:#?}");
+        assert_eq!(model.attempt.state == AttemptState::Succeeded, charged, "{model:#?}");
     }
 }

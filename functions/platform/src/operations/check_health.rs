@@ -19,7 +19,6 @@ use crate::{
 /// Name of the recorded deployment among the facts.
 const DEPLOYMENT: &str = "deployment";
 
-/// The result of one check.
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub unhealthy_services: usize,

@@ -148,6 +148,7 @@ mod statuses {
         one_of("Always `live`.", &["live"]).build_for::<String>()
     }
 }
+
 #[cfg(feature = "api-document")]
 use statuses::{liveness_status, readiness_status, shop_status};
 

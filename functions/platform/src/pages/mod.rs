@@ -29,7 +29,7 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const JSON: &str = "application/json";
 const SVG: &str = "image/svg+xml";
 
-/// One page or asset.
+/// A page or an asset, as it is served.
 pub struct Page {
     media_type: &'static str,
     policy: &'static str,

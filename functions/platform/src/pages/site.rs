@@ -51,7 +51,7 @@ struct ProblemPage {
     problem: Described,
 }
 
-/// What a page says of a problem, or of a rule that a field can break.
+/// The text of a page about a problem, or about a rule that a field can break.
 struct Described {
     code: &'static str,
     status: u16,

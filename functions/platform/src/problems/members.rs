@@ -1,6 +1,15 @@
 //! Members of problems: their schemas and examples.
 
-use super::Member;
+/// An additional member of a problem document.
+#[derive(Clone, Copy, Debug)]
+pub struct Member {
+    pub name: &'static str,
+    pub description: &'static str,
+    /// Example, as JSON.
+    pub example: &'static str,
+    /// Schema in the API document, as JSON.
+    pub schema: &'static str,
+}
 
 pub(super) const COUNT: &str = r#"{"type": "integer"}"#;
 pub(super) const TEXT: &str = r#"{"type": "string"}"#;
@@ -10,12 +19,26 @@ pub(super) const TOTALS_EXAMPLE: &str = r#"{"items": {"amount": 4590, "currency"
 pub(super) const PRICE: &str = r##"{"$ref": "#/components/schemas/OrderPrice"}"##;
 pub(super) const PRICE_EXAMPLE: &str = r#"{"market": "gb", "pricing_version": 7, "currency": "USD", "basis": "net", "rounding": "per_rate", "lines": [], "tax_summary": [], "discount_total": 0, "tax_source": {"kind": "rules", "version": 7}}"#;
 const ORDER_STATUS: &str = r##"{"$ref": "#/components/schemas/OrderStatus"}"##;
+pub(super) const ORDER_ID: &str = r##"{"$ref": "#/components/schemas/OrderId"}"##;
 pub(super) const PAYMENT_ID: &str = r##"{"$ref": "#/components/schemas/PaymentId"}"##;
 pub(super) const REFUND_ID: &str = r##"{"$ref": "#/components/schemas/RefundId"}"##;
 const ACTIONS: &str =
     r#"{"type": "array", "items": {"type": "string", "enum": ["cancel", "ship", "deliver"]}}"#;
-pub(super) const PAYMENT_STATE_SCHEMA: &str =
+const PAYMENT_STATE_SCHEMA: &str =
     r#"{"type": "string", "enum": ["open", "processing", "captured", "closing", "closed"]}"#;
+
+pub(super) const PAYMENT_STATE: &[Member] = &[member(
+    "payment_state",
+    "The state of the order's payment.",
+    "\"captured\"",
+    PAYMENT_STATE_SCHEMA,
+)];
+pub(super) const REFUNDABLE: &[Member] = &[member(
+    "refundable",
+    "The amount that can be refunded.",
+    "{\"amount\": 2999, \"currency\": \"USD\"}",
+    MONEY,
+)];
 
 pub(super) const fn member(
     name: &'static str,

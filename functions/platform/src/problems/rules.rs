@@ -1,9 +1,17 @@
 //! The rules that a single field can break.
 
-use super::{
-    Member, Rule,
-    members::{COUNT, member},
-};
+use super::members::{COUNT, Member, member};
+
+/// A rule that a single field can break. Its code is both that of the 422 problem and that of the
+/// entry in `errors` for the field.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    pub code: &'static str,
+    /// What the rule requires.
+    pub explanation: &'static str,
+    /// Members besides those of every problem document.
+    pub members: &'static [Member],
+}
 
 const fn rule(code: &'static str, explanation: &'static str) -> Rule {
     Rule { code, explanation, members: &[] }
@@ -17,12 +25,20 @@ impl Rule {
 
 /// Every rule that a field can break, sorted by code.
 pub const RULES: &[Rule] = &[
+    rule(
+        "billing_address_required",
+        "Nothing is shipped. An order in a market then needs a billing address, where it is taxed.",
+    ),
     rule("blank", "The text has no visible character."),
     rule(
         "duplicate_price",
         "A product has one price for each market and for each currency. That of its own currency is `price`.",
     ),
     rule("duplicate_value", "A value occurs more than once in the list."),
+    rule(
+        "invalid_attribute",
+        "The name of an attribute has 1 to 40 lower-case letters, digits and underscores.",
+    ),
     rule(
         "invalid_category",
         "A category has lower-case letters and digits, with single hyphens between words.",
@@ -35,11 +51,24 @@ pub const RULES: &[Rule] = &[
     ),
     rule(
         "invalid_email",
-        "An e-mail address looks like `name@example.com`. Before the `@` it is ASCII: other addresses cannot receive mail from here.",
+        "An e-mail address looks like `name@example.com`. Before the `@` it has only ASCII characters: the shop cannot send mail to other addresses.",
     ),
     rule(
         "invalid_id",
         "An id is the prefix of its kind followed by a UUID, as received. Markets and tax classes are named by lower-case letters, digits and hyphens.",
+    ),
+    rule("invalid_locale", "A locale is a language tag of BCP 47, such as `de` or `de-CH`."),
+    rule(
+        "invalid_mutation_id",
+        "A mutation id is 1 to 64 visible ASCII characters, such as a UUID.",
+    ),
+    rule(
+        "invalid_order_number",
+        "An order number has twelve letters and digits, such as `7K3M-Q8ZT-0V2R`. Hyphens and case do not matter.",
+    ),
+    rule(
+        "invalid_order_number",
+        "An order number has twelve letters and digits, such as `7K3M-Q8ZT-0V2R`. Hyphens and case do not matter.",
     ),
     rule(
         "invalid_phone",
@@ -74,7 +103,7 @@ pub const RULES: &[Rule] = &[
     rule("required", "The required field or parameter is missing."),
     rule(
         "shipping_address_required",
-        "An order in a market needs the address that it is shipped to and taxed at.",
+        "Goods are shipped. An order in a market then needs the address that it is shipped to and taxed at.",
     ),
     rule(
         "shipping_method_required",

@@ -144,7 +144,6 @@ impl WholeMarket {
         self.documents().map(compiled).collect()
     }
 
-    /// The document for one country.
     pub fn document(&self, country: &CountryCode) -> Document {
         let details = &self.market.details;
         let served = self.market.served().any(|one| one == country);

@@ -42,7 +42,6 @@ pub struct Market {
     pub former_countries: Vec<CountryCode>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// Trace of the last write.
     pub traceparent: Trace,
     /// The last resync that published the market without a change; zero if none did.
     #[serde(default)]

@@ -62,7 +62,6 @@ market_rule!(TaxRate(TaxRateId), tax_rates);
 market_rule!(Promotion(shared::ids::PromotionId), promotions);
 
 impl WholeMarket {
-    /// A market without rules.
     pub fn new(market: Market) -> Self {
         let (shipping_methods, tax_rates, promotions) = (Vec::new(), Vec::new(), Vec::new());
         Self { market, shipping_methods, tax_rates, promotions }
@@ -74,7 +73,6 @@ impl WholeMarket {
             && self.promotions.is_empty())
     }
 
-    /// The rule with this id.
     pub fn rule<R: MarketRule>(&self, id: &R::Id) -> Option<&R> {
         R::all(self).iter().find(|rule| rule.id() == id)
     }
@@ -87,7 +85,6 @@ impl WholeMarket {
         market
     }
 
-    /// The market without the rule with this id.
     #[must_use]
     pub fn without<R: MarketRule>(mut self, id: &R::Id) -> Self {
         R::all_mut(&mut self).retain(|rule| rule.id() != id);

@@ -360,7 +360,7 @@ mod tests {
             moment("2027-01-01T00:00:00.5Z").unwrap().milliseconds(),
             second.milliseconds() + 500
         );
-        for odd in [
+        for invalid in [
             "",
             "2027-01-01",
             "2027-01-01T00:00:00",
@@ -371,7 +371,7 @@ mod tests {
             "-27-01-01T00:00:00Z",
             "2027-01-01T00:00:00é",
         ] {
-            assert_eq!(moment(odd).unwrap_err().code, "invalid_timestamp", "{odd}");
+            assert_eq!(moment(invalid).unwrap_err().code, "invalid_timestamp", "{invalid}");
         }
     }
 

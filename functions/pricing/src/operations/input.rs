@@ -119,13 +119,13 @@ pub(super) struct ShippingMethodPatch {
     #[serde(default, deserialize_with = "shared::http::non_null")]
     price: Option<Money>,
     #[cfg_attr(feature = "api-document", schema(value_type = Option<Money>))]
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "shared::http::nullable")]
     free_from: Option<Option<Money>>,
     #[cfg_attr(feature = "api-document", schema(value_type = Option<Grams>))]
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "shared::http::nullable")]
     max_weight_g: Option<Option<Grams>>,
     #[cfg_attr(feature = "api-document", schema(value_type = Option<TaxClass>))]
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "shared::http::nullable")]
     tax_class: Option<Option<TaxClass>>,
 }
 
@@ -258,7 +258,7 @@ pub(super) struct PromotionPatch {
     #[serde(default, deserialize_with = "some_known_target")]
     target: Option<Target>,
     #[cfg_attr(feature = "api-document", schema(value_type = Option<BasisPoints>))]
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "shared::http::nullable")]
     percent_bp: Option<Option<BasisPoints>>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     #[serde(default, deserialize_with = "shared::http::non_null")]
@@ -279,10 +279,10 @@ pub(super) struct PromotionPatch {
     #[serde(default, deserialize_with = "shared::http::non_null")]
     combinable: Option<bool>,
     #[cfg_attr(feature = "api-document", schema(value_type = Option<Moment>))]
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "shared::http::nullable")]
     starts_at: Option<Option<Moment>>,
     #[cfg_attr(feature = "api-document", schema(value_type = Option<Moment>))]
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "shared::http::nullable")]
     ends_at: Option<Option<Moment>>,
 }
 
@@ -327,13 +327,6 @@ fn fitting(details: TaxRateDetails) -> Result<TaxRateDetails, PricingError> {
     } else {
         Err(PricingError::RatesOfTreatment)
     }
-}
-
-/// A field that may be omitted, and whose `null` removes the value.
-fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 fn unknown<E: Error>(known: &str) -> E {

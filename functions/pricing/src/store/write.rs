@@ -15,7 +15,7 @@ use super::{
 };
 use crate::domain::{Market, Promotion, WholeMarket};
 
-/// A change to be written.
+/// The writes of one transaction.
 #[derive(Debug, Default)]
 pub struct Commit {
     writes: Vec<Write>,
@@ -82,9 +82,6 @@ struct CountryItem {
 
 impl Store {
     /// Writes a change as a whole.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn commit(&self, commit: Commit) -> Result<CommitOutcome, TableError> {
         let Commit { mut writes, claims } = commit;
         let first_claim = writes.len();

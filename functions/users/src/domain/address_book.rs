@@ -14,7 +14,6 @@ use super::ChangeError;
 /// all of them stays far below the 400 KB that DynamoDB accepts.
 pub const MAX_ADDRESSES: usize = 20;
 
-/// The addresses of a user.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AddressBook {
     pub user_id: UserId,
@@ -28,7 +27,6 @@ pub struct AddressBook {
     pub version: u64,
 }
 
-/// An address in the book.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SavedAddress {
     /// Derived from the idempotency key of the request that created it.

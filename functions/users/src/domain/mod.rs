@@ -1,7 +1,6 @@
 //! Domain model of users. The code is pure: no I/O, no clock and no storage.
 
 pub mod address_book;
-pub mod email;
 mod error;
 pub mod invalidation;
 pub mod name;
@@ -9,7 +8,6 @@ pub mod password;
 mod session;
 mod user;
 
-pub use email::Email;
 pub use error::ChangeError;
 pub use name::{FullName, Username};
 pub use password::Password;
@@ -22,6 +20,7 @@ pub use user::{
     VERIFICATION_LIFETIME, Verification, WITHDRAWAL_LIFETIME, Withdrawal,
 };
 
+pub use shared::email::Email;
 use shared::validation::Violation;
 
 /// Checks that a password is not the account's e-mail address, in any spelling.

@@ -38,7 +38,6 @@ pub struct Session {
     pub end_reason: Option<EndReason>,
 }
 
-/// Why a session has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndReason {
@@ -53,7 +52,7 @@ pub enum EndReason {
 /// Status of a refresh token in its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenStatus {
-    /// The current token.
+    /// The newest token of the session.
     Current,
     /// The previous token, whose successor was issued at most [`ROTATION_GRACE`] ago.
     JustRotated,

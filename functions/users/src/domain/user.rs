@@ -87,7 +87,6 @@ pub struct Withdrawal {
     pub link: Link,
 }
 
-/// Input of a registration.
 #[derive(Clone, Debug)]
 pub struct Registration {
     pub email: Email,

@@ -9,8 +9,8 @@
 //!   into 401. A policy that denies would be 403.
 //! - A request without an `Authorization` header reaches this function only from a route that is
 //!   open to visitors. The authorizer of such a route, `OptionalBearer`, has no identity source.
-//!   The answer is an empty context and a policy for this method below the first part of the path,
-//!   so the function sees no caller. The rest of the path is the visitor's own text and must not
+//!   The answer is an empty context and a policy for this method of the first part of the path and of
+//!   everything below it, so the function sees no caller. The rest of the path is the visitor's own text and must not
 //!   enter a policy. The authorizer of all other routes has the header as its identity source, so
 //!   the gateway rejects requests without it. Even past the gateway, `request.caller()` would
 //!   answer 401.
@@ -60,7 +60,7 @@ pub async fn authorize_request(
         Authorization::Bearer(token) => token,
         Authorization::Malformed => return Err(unauthorized("no bearer token")),
     };
-    let routes = all_routes(&request.method_arn).ok_or_else(malformed)?;
+    let routes = [all_routes(&request.method_arn).ok_or_else(malformed)?];
 
     let claims = verify_token(&users, token).await?;
     let known = users.store.user_and_session(claims.sub, claims.sid).await;
@@ -97,7 +97,7 @@ async fn verify_token(users: &Users, token: &str) -> Result<Claims, Failure> {
 
 /// The gateway answers 401 to exactly this text. The reason is only logged.
 fn unauthorized(reason: &'static str) -> Failure {
-    tracing::info!(reason, "unauthorized");
+    tracing::info!(reason, "access token rejected");
     Failure::expected("Unauthorized")
 }
 
@@ -141,8 +141,9 @@ fn all_routes(method_arn: &str) -> Option<String> {
     is_method.then(|| format!("{api}/{stage}/*/*"))
 }
 
-/// `arn:…:abcdef/v1/GET/inventory/prd_…` becomes `arn:…:abcdef/v1/GET/inventory/*`.
-fn sibling_routes(method_arn: &str) -> Option<String> {
+/// `arn:…:abcdef/v1/POST/carts/crt_…` becomes `arn:…:abcdef/v1/POST/carts` and
+/// `arn:…:abcdef/v1/POST/carts/*`.
+fn sibling_routes(method_arn: &str) -> Option<[String; 2]> {
     let mut parts = method_arn.split('/');
     let (api, stage, method, first) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let is_plain = |part: &str| {
@@ -150,7 +151,10 @@ fn sibling_routes(method_arn: &str) -> Option<String> {
             && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
     };
     all_routes(method_arn)?;
-    (is_plain(method) && is_plain(first)).then(|| format!("{api}/{stage}/{method}/{first}/*"))
+    (is_plain(method) && is_plain(first)).then(|| {
+        let route = format!("{api}/{stage}/{method}/{first}");
+        [route.clone(), format!("{route}/*")]
+    })
 }
 
 fn malformed() -> Failure {
@@ -176,12 +180,12 @@ fn context(claims: &Claims, email_verified: bool) -> Map<String, Value> {
     context
 }
 
-fn policy(principal: &str, resource: &str, context: Map<String, Value>) -> Value {
+fn policy(principal: &str, resources: &[String], context: Map<String, Value>) -> Value {
     json!({
         "principalId": principal,
         "policyDocument": {
             "Version": "2012-10-17",
-            "Statement": [{ "Effect": "Allow", "Action": "execute-api:Invoke", "Resource": resource }],
+            "Statement": [{ "Effect": "Allow", "Action": "execute-api:Invoke", "Resource": resources }],
         },
         "context": context,
     })
@@ -248,6 +252,22 @@ mod tests {
         }
         let query = json!({ "queryStringParameters": { "authorization": "Bearer a.b.c", "access_token": "a.b.c" } });
         assert_eq!(authorization(&request(query)), Authorization::None);
+    }
+
+    #[test]
+    fn visitor_policy_covers_one_method_of_the_first_part_of_the_path() {
+        let api = "arn:aws:execute-api:eu-central-1:123456789012:abcdef/v1";
+        let expected = [format!("{api}/POST/carts"), format!("{api}/POST/carts/*")];
+        for path in ["carts", "carts/crt_1/changes", "carts/${aws:username}"] {
+            assert_eq!(
+                sibling_routes(&format!("{api}/POST/{path}")),
+                Some(expected.clone()),
+                "{path}"
+            );
+        }
+        for invalid in ["POST", "POST/", "POST/*", "*/carts", "POST/${aws:username}"] {
+            assert_eq!(sibling_routes(&format!("{api}/{invalid}")), None, "{invalid}");
+        }
     }
 
     #[test]

@@ -34,9 +34,6 @@ pub enum SaveOutcome {
 impl Store {
     /// Reads the profile and the address book of a user in one call. Returns `None` if the account
     /// does not exist or is disabled, and an empty book if the user has saved no address.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn address_book(&self, id: UserId) -> Result<Option<AddressBook>, TableError> {
         let book_key = address_book_key(id);
         let keys = [profile_key(id), book_key.clone()];
@@ -55,9 +52,6 @@ impl Store {
 
     /// Writes the next version of an address book, if `before` is still stored and the account is
     /// active: a request that runs while the account is deleted leaves no address behind.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn save_address_book(
         &self,
         before: &AddressBook,

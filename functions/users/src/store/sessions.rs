@@ -98,9 +98,6 @@ impl Store {
 
     /// Replaces `presented` by `successor` until `expires_at`, if `presented` is the current token
     /// and the user still has the version in `successor`.
-    ///
-    /// # Errors
-    /// When a table fails.
     pub async fn rotate_refresh_token(
         &self,
         presented: &RefreshToken,
@@ -150,17 +147,11 @@ impl Store {
     }
 
     /// Returns a session; `None` if it does not exist.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn session(&self, id: SessionId) -> Result<Option<Session>, TableError> {
         self.sessions.get(Key::new(session_key(id))).await?.map(from_item).transpose()
     }
 
     /// Ends a session of a user. A session that has ended or does not exist is not changed.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn end_session(
         &self,
         id: SessionId,

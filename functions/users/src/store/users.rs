@@ -102,18 +102,12 @@ impl Store {
     }
 
     /// Returns the credentials for an address in its normal form. Other spellings have none.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn credentials(&self, address: &str) -> Result<Option<Credentials>, TableError> {
         let item = self.users.get(Key::new(credentials_key(address))).await?;
         Ok(item.map(parse_credentials).transpose()?.flatten())
     }
 
     /// Returns the credentials that a change of the address moves, as [`Self::credentials`].
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn credentials_to_move(
         &self,
         address: &str,
@@ -124,9 +118,6 @@ impl Store {
 
     /// Returns the credentials for an address, as [`Self::credentials`], and the arrival time of a
     /// bucket (`None`: idle), in one call.
-    ///
-    /// # Errors
-    /// When a table fails.
     pub async fn credentials_and_bucket(
         &self,
         address: &str,
@@ -148,9 +139,6 @@ impl Store {
     }
 
     /// Returns a user's profile; `None` if the account does not exist or is deleted.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn user(&self, id: UserId) -> Result<Option<User>, TableError> {
         Ok(self
             .users
@@ -162,9 +150,6 @@ impl Store {
     }
 
     /// Reads a user's profile and one of their sessions in one call.
-    ///
-    /// # Errors
-    /// When a table fails.
     pub async fn user_and_session(
         &self,
         id: UserId,
@@ -184,9 +169,6 @@ impl Store {
     }
 
     /// Reads a page of all users, newest first.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn list(
         &self,
         after: Option<String>,
@@ -202,9 +184,6 @@ impl Store {
 
     /// Writes profile, credentials and further writes of a change in one transaction. Attributes of
     /// a later release are preserved.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn update_user(&self, change: UserChange<'_>) -> Result<UpdateOutcome, TableError> {
         let UserChange {
             before,
@@ -325,9 +304,6 @@ impl Store {
 
     /// Stores the reset link in the profile, if the profile still has the version that was read.
     /// For unknown accounts the same call is made, and its condition fails.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn store_reset_link(
         &self,
         id: UserId,
@@ -344,9 +320,6 @@ impl Store {
 
     /// Replaces the hash of a verified password by one of the current kind, unless the password was
     /// changed meanwhile.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn update_password_hash(
         &self,
         user: &Credentials,
@@ -363,9 +336,6 @@ impl Store {
     /// Erases a user: deletes the credentials and the address book, and replaces the profile by a
     /// tombstone, without attributes of a later release, which may be personal data. Returns `VersionConflict` if the
     /// user was changed meanwhile.
-    ///
-    /// # Errors
-    /// When the table fails.
     pub async fn erase(
         &self,
         user: &User,

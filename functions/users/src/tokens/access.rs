@@ -22,7 +22,7 @@ use super::{
 
 pub const LIFETIME: Duration = Duration::from_secs(15 * 60);
 
-/// RFC 9068, section 2.1.
+/// The type of JWT access tokens (RFC 9068, section 2.1).
 const TYPE: &str = "at+jwt";
 /// Far above the longest token that we issue. The limit bounds the cost of a forged one.
 const MAX_BYTES: usize = 4096;

@@ -52,7 +52,7 @@ impl RefreshTokenKey {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenSubject {
     pub user_id: UserId,
-    /// Version of the user that the other fields are from.
+    /// Version of the user from which the other fields were copied.
     pub version: u64,
     pub session_epoch: u64,
     pub token_version: u64,

@@ -250,7 +250,7 @@ async fn line_of_a_message_has_its_trace_reception_and_waits() {
     assert_eq!((&failed["reception"], &failed["level"]), (&json!(4), &json!("WARN")));
     assert!(failed["queued_ms"].as_u64().is_some_and(|wait| wait >= 61_000), "{failed}");
     assert!(retry["retry_in_seconds"].as_u64().is_some_and(|wait| (8..=16).contains(&wait)));
-    assert_eq!((&done["message"], &done["reception"]), (&json!("done"), &json!(1)));
+    assert_eq!((&done["message"], &done["reception"]), (&json!("message processed"), &json!(1)));
     assert_eq!(done["subject"], "ord_0199c2a8-0000-7000-8000-0000000000f1");
 }
 

@@ -32,16 +32,12 @@ impl Session {
             .expect("claims are JSON")
     }
 
-    /// The user of the session.
-    ///
     /// # Panics
     /// If the token is not one of ours.
     pub fn user_id(&self) -> UserId {
         self.claims()["sub"].as_str().and_then(UserId::parse).expect("a token names its user")
     }
 
-    /// The session's id.
-    ///
     /// # Panics
     /// If the token is not one of ours.
     pub fn id(&self) -> SessionId {

@@ -72,8 +72,8 @@ async fn concurrent_duplicate_buyer_update_applies_once() {
 
 #[tokio::test]
 async fn buyer_update_completes_under_any_fault() {
-    // The page of orders, the orders themselves, and a write for each.
-    for_each_fault(0..5, async |InjectedFault { call, fault }| {
+    // The page of orders, the orders themselves, a write for each, and the cart of the user.
+    for_each_fault(0..6, async |InjectedFault { call, fault }| {
         for retries in [false, true] {
             let fixture = if retries {
                 OrdersFixture::with_retries().await
@@ -84,7 +84,7 @@ async fn buyer_update_completes_under_any_fault() {
                 (fixture.settled_in_full("settled").await, fixture.placed_in_full("open").await);
             fixture.aws.fail(call, fault);
             let first = fixture.deliver_update(deleted()).await;
-            let fails = call < 4 && (fault != Fault::Conflict || call > 1);
+            let fails = call < 5 && (fault != Fault::Conflict || (2..4).contains(&call));
             let is_retried = retries && fault != Fault::Conflict;
             assert_eq!(first.is_done(), !fails || is_retried, "{fault:?} at {call}");
             fixture.aws.heal();

@@ -10,7 +10,7 @@ use shared::{
 };
 use tests::{
     aws::Fault,
-    faults::{InjectedFault, whatever_happens_to_any_call},
+    faults::{InjectedFault, for_each_fault_at_each_call},
     shop::{
         Shop,
         accounts::{ADA, Session, kind},
@@ -76,7 +76,7 @@ async fn unknown_user_or_role_is_rejected() {
 
 #[tokio::test]
 async fn role_change_is_atomic_under_any_fault() {
-    whatever_happens_to_any_call(async |InjectedFault { call, fault }| {
+    for_each_fault_at_each_call(async |InjectedFault { call, fault }| {
         let shop = Shop::open();
         let user = shop.enrol(ADA).await;
         shop.aws.fail(call, fault);

@@ -51,12 +51,12 @@ pub(crate) fn held() -> Reservation {
 
 /// The stock and the reservation of one order, with a store whose writes never conflict.
 #[derive(Clone, Debug, PartialEq)]
-struct World {
+struct Records {
     stock: Vec<Stock>,
     reservation: Option<Reservation>,
 }
 
-impl World {
+impl Records {
     fn with(lamps: i64, shades: i64) -> Self {
         let stock = |name: &str, count| Stock {
             product_id: product(name),
@@ -126,27 +126,27 @@ impl World {
 }
 
 /// Executes the commands in turn, and those that must be retried at the end.
-fn after(initial: &World, commands: &[(Kind, u64)]) -> World {
-    let mut world = initial.clone();
+fn after(initial: &Records, commands: &[(Kind, u64)]) -> Records {
+    let mut records = initial.clone();
     let mut retries = Vec::new();
     for (kind, attempt) in commands {
         let request = request(*kind, *attempt);
-        if !world.execute(&request) {
+        if !records.execute(&request) {
             retries.push(request);
         }
-        world.check(initial);
+        records.check(initial);
     }
     for request in &retries {
-        world.execute(request);
-        world.check(initial);
+        records.execute(request);
+        records.check(initial);
     }
-    world
+    records
 }
 
 #[test]
 fn every_pair_of_commands_ends_in_one_state_in_any_order() {
     for (lamps, shades) in [(10, 10), (2, 3), (1, 10), (10, 2), (0, 0)] {
-        let initial = World::with(lamps, shades);
+        let initial = Records::with(lamps, shades);
         let enough = lamps >= 2 && shades >= 3;
         let reserved = if enough { State::Held } else { State::Rejected };
         let sold = if enough { State::Committed } else { State::Rejected };
@@ -161,9 +161,9 @@ fn every_pair_of_commands_ends_in_one_state_in_any_order() {
                 for order in
                     [[one, other, one, other], [one, one, other, other], [one, other, other, one]]
                 {
-                    let world = after(&initial, &order.map(|kind| (kind, 1)));
+                    let records = after(&initial, &order.map(|kind| (kind, 1)));
                     assert_eq!(
-                        world.state(),
+                        records.state(),
                         Some(last.clone()),
                         "{order:?} of {lamps} and {shades}"
                     );
@@ -175,7 +175,7 @@ fn every_pair_of_commands_ends_in_one_state_in_any_order() {
 
 #[test]
 fn every_sequence_keeps_the_invariants_and_release_returns_all_stock() {
-    let initial = World::with(5, 5);
+    let initial = Records::with(5, 5);
     let mut sequences: Vec<Vec<Kind>> = vec![Vec::new()];
     for _ in 0..6 {
         let longer = |sequence: &Vec<Kind>| {
@@ -184,10 +184,10 @@ fn every_sequence_keeps_the_invariants_and_release_returns_all_stock() {
         sequences = sequences.iter().flat_map(longer).collect();
         for sequence in &sequences {
             let attempts: Vec<(Kind, u64)> = sequence.iter().copied().zip(1..).collect();
-            let world = after(&initial, &attempts);
+            let records = after(&initial, &attempts);
             if sequence.contains(&Release) {
-                assert_eq!(world.state(), Some(State::Released), "{sequence:?}");
-                assert_eq!(world.stock, initial.stock, "{sequence:?}");
+                assert_eq!(records.state(), Some(State::Released), "{sequence:?}");
+                assert_eq!(records.stock, initial.stock, "{sequence:?}");
             }
         }
     }
@@ -198,11 +198,11 @@ fn second_copy_of_an_executed_command_changes_nothing() {
     for before in [vec![], vec![(Reserve, 1)], vec![(Reserve, 1), (Commit, 2)], vec![(Release, 1)]]
     {
         for kind in [Reserve, Release, Commit] {
-            let mut world = after(&World::with(5, 5), &before);
+            let mut records = after(&Records::with(5, 5), &before);
             let request = request(kind, 3);
-            if world.execute(&request) {
+            if records.execute(&request) {
                 assert_eq!(
-                    decide(world.reservation.as_ref(), &request, None),
+                    decide(records.reservation.as_ref(), &request, None),
                     Ok(Decision::NoChange),
                     "{before:?}, {kind:?}"
                 );
@@ -214,15 +214,15 @@ fn second_copy_of_an_executed_command_changes_nothing() {
 #[test]
 fn repeated_command_is_answered_again() {
     for before in [vec![(Reserve, 3)], vec![(Release, 3)], vec![(Reserve, 2), (Commit, 3)]] {
-        let world = after(&World::with(5, 5), &before);
+        let records = after(&Records::with(5, 5), &before);
         let (kind, _) = *before.last().unwrap();
         for attempt in [2, 3] {
             assert_eq!(
-                decide(world.reservation.as_ref(), &request(kind, attempt), None),
+                decide(records.reservation.as_ref(), &request(kind, attempt), None),
                 Ok(Decision::NoChange)
             );
         }
-        let stored = world.reservation.unwrap();
+        let stored = records.reservation.unwrap();
         let Ok(Decision::Write(change)) = decide(Some(&stored), &request(kind, 4), None) else {
             panic!("not answered")
         };
@@ -235,20 +235,20 @@ fn repeated_command_is_answered_again() {
 
 #[test]
 fn outdated_command_keeps_the_newer_answered_attempt() {
-    let world = after(&World::with(5, 5), &[(Reserve, 7), (Release, 2)]);
-    assert_eq!(world.reservation.map(|reservation| reservation.answered_attempt), Some(7));
+    let records = after(&Records::with(5, 5), &[(Reserve, 7), (Release, 2)]);
+    assert_eq!(records.reservation.map(|reservation| reservation.answered_attempt), Some(7));
 }
 
 #[test]
 fn rejection_names_the_product_and_stays_after_restocking() {
-    let mut world = after(&World::with(10, 2), &[(Reserve, 1)]);
+    let mut records = after(&Records::with(10, 2), &[(Reserve, 1)]);
     assert_eq!(
-        world.reservation.as_ref().and_then(|reservation| reservation.rejected_product),
+        records.reservation.as_ref().and_then(|reservation| reservation.rejected_product),
         Some(product("shade"))
     );
-    world.stock = World::with(10, 10).stock;
-    assert!(world.execute(&request(Reserve, 2)));
-    assert_eq!(world.state(), Some(State::Rejected));
+    records.stock = Records::with(10, 10).stock;
+    assert!(records.execute(&request(Reserve, 2)));
+    assert_eq!(records.state(), Some(State::Rejected));
 }
 
 #[test]

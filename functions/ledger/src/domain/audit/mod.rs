@@ -16,7 +16,9 @@
 //! | `dispute_at_provider` | the amount that the bank holds, according to the provider | the dispute |
 //! | `refundable_at_provider`, `order_at_provider` | the provider's refunds, the order | the provider's charge |
 //! | `captured_by_ledger`, `refunded_by_ledger` | attempts, refunds and disputes | the ledger |
-//! | `funds_in_ledger`, `currency_in_ledger`, `entry_balances` | the same, and the double-entry rule | the ledger |
+//! | `funds_in_ledger`, `currency_in_ledger`, `entry_balances` | the same, the sale, and the double-entry rule | the ledger |
+//! | `sale_of_order` | the order's total | the parts of its price, for an order that was confirmed |
+//! | `sale_in_ledger` | the parts of the order's price, less the share of what was returned | the ledger |
 //! | `one_full_capture` | exactly one capture of the order's total | attempts of an order that is confirmed, shipped or delivered |
 //! | `no_payment` | no attempt, and no intent that is not closed | payments, for an order of total 0 |
 //! | `confirmed` | `confirmed` or later | the status of a fully paid order that is not cancelled |
@@ -33,9 +35,11 @@
 //! Services write their records one after the other. Records that contradict each other while
 //! changes are in flight are unsettled, not unbalanced.
 
+mod ledger;
 pub mod order;
 pub mod product;
 pub mod record;
+pub mod sale;
 #[cfg(test)]
 mod tests;
 

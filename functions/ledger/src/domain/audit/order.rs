@@ -17,7 +17,6 @@ use super::{
         StockState,
     },
 };
-use crate::domain::{Balances, StockBucket, Unit, entry::sums_by_unit};
 
 /// All records about one order.
 #[derive(Clone, Debug)]
@@ -47,6 +46,7 @@ impl OrderSnapshot {
         self.payment_totals(&mut findings);
         self.provider_statement(&mut findings);
         self.payments_in_ledger(&balances, &mut findings);
+        self.sale_in_ledger(&balances, &mut findings);
         self.order_status(&mut findings);
         self.free_order(&mut findings);
         self.reservation_lines(&mut findings);
@@ -55,7 +55,7 @@ impl OrderSnapshot {
     }
 
     /// Whether no command is pending, according to the order and payments.
-    fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         let Some(order) = &self.order else { return true };
         let at_rest = match order.goal {
             Goal::Fulfil => {
@@ -94,7 +94,7 @@ impl OrderSnapshot {
     }
 
     /// The refunded amount of these captures, including refunds that failed later.
-    fn refunded_sum(&self, duplicate: bool) -> i64 {
+    pub(super) fn refunded_sum(&self, duplicate: bool) -> i64 {
         let is_refunded =
             |refund: &&RefundRecord| matches!(refund.state, Outcome::Succeeded | Outcome::Reversed);
         total(
@@ -107,7 +107,7 @@ impl OrderSnapshot {
     }
 
     /// The part of [`Self::refunded_sum`] that was returned because the refund failed later.
-    fn reversed_sum(&self, duplicate: bool) -> i64 {
+    pub(super) fn reversed_sum(&self, duplicate: bool) -> i64 {
         let reversed = self.refunds.iter().filter(|refund| {
             refund.state == Outcome::Reversed && refund.is_duplicate_capture() == duplicate
         });
@@ -115,13 +115,13 @@ impl OrderSnapshot {
     }
 
     /// The captured amount that the provider still holds after refunds, before disputes.
-    fn retained_sum(&self, duplicate: bool) -> i64 {
+    pub(super) fn retained_sum(&self, duplicate: bool) -> i64 {
         self.captured_sum(duplicate)
             .saturating_sub(self.refunded_sum(duplicate))
             .saturating_add(self.reversed_sum(duplicate))
     }
 
-    fn captured_sum(&self, duplicate: bool) -> i64 {
+    pub(super) fn captured_sum(&self, duplicate: bool) -> i64 {
         total(self.captured(duplicate).map(|attempt| attempt.amount))
     }
 
@@ -306,54 +306,6 @@ impl OrderSnapshot {
         self.captured(false).any(|attempt| attempt.payment_id == payment_id)
     }
 
-    /// Sums the ledger entries, and checks that each one balances.
-    fn entry_balances(&self, findings: &mut Findings) -> Balances {
-        let mut balances = Balances::default();
-        for entry in &self.entries {
-            for (unit, sum) in sums_by_unit(&entry.lines) {
-                let sum = i64::try_from(sum).unwrap_or(i64::MAX);
-                findings.expect_for(
-                    "entry_balances",
-                    format!("{} in {unit}", entry.entry_id),
-                    0,
-                    sum,
-                );
-            }
-            balances.add(&entry.lines);
-        }
-        balances
-    }
-
-    fn payments_in_ledger(&self, balances: &Balances, findings: &mut Findings) {
-        let (captured, refunded) = (
-            self.captured_sum(false).saturating_add(self.captured_sum(true)),
-            self.refunded_sum(false).saturating_add(self.refunded_sum(true)),
-        );
-        // Reversed refunds and reinstated disputes are inflows; withdrawals for disputes are
-        // outflows.
-        let reversed = self.reversed_sum(false).saturating_add(self.reversed_sum(true));
-        let (withdrawn, reinstated) = self.intent.as_ref().map_or((0, 0), |intent| {
-            (intent.dispute_withdrawn_total, intent.dispute_reinstated_total)
-        });
-        let captured = captured.saturating_add(reversed).saturating_add(reinstated);
-        let refunded = refunded.saturating_add(withdrawn);
-        let order = self.order.iter().map(|order| order.totals.currency);
-        let intent = self.intent.iter().map(|intent| intent.currency);
-        let currency =
-            intent.chain(order).chain(self.attempts.iter().map(|attempt| attempt.currency)).next();
-        let unit = currency.map(Unit::Money);
-        for foreign in balances.currencies().filter(|found| Some(*found) != unit) {
-            let (expected, found) =
-                (unit.map(|unit| unit.to_string()).unwrap_or_default(), foreign.to_string());
-            findings.expect("currency_in_ledger", expected.as_str(), found.as_str());
-        }
-        let Some(unit) = unit else { return };
-        let (clearing, funds) = (balances.clearing(unit), balances.funds(self.order_id, unit));
-        findings.expect("captured_by_ledger", captured, clearing.debits);
-        findings.expect("refunded_by_ledger", refunded, clearing.credits);
-        findings.expect("funds_in_ledger", refunded.saturating_sub(captured), funds.balance());
-    }
-
     /// Compares the order's status with its captures and refunds.
     fn order_status(&self, findings: &mut Findings) {
         let Some(order) = &self.order else { return };
@@ -444,39 +396,6 @@ impl OrderSnapshot {
                 quantities.get(product).copied().unwrap_or(0)
             };
             findings.expect_for("reserved_quantity", product, of(&wanted), of(&reserved));
-        }
-    }
-
-    /// Compares the ledger's stock movements with the reservation. Goods move when a reservation is
-    /// committed, and return when it is released after that.
-    fn stock_in_ledger(&self, balances: &Balances, findings: &mut Findings) {
-        let reservation = self.reservation.as_ref();
-        let reserved =
-            reservation.map(|reservation| by_product(&reservation.lines)).unwrap_or_default();
-        let share = match reservation.map(|reservation| reservation.state) {
-            Some(ReservationState::Committed) => 1,
-            Some(
-                ReservationState::Held | ReservationState::Released | ReservationState::Rejected,
-            )
-            | None => 0,
-            Some(ReservationState::Unknown) => return,
-        };
-        let mut products: Vec<ProductId> =
-            reserved.keys().copied().chain(balances.products()).collect();
-        products.sort_unstable();
-        products.dedup();
-        for product in products {
-            let quantity = reserved.get(&product).copied().unwrap_or(0);
-            for (bucket, share) in [(StockBucket::OnHand, -share), (StockBucket::ShippedOut, share)]
-            {
-                let subject = format!("{product} {}", bucket.name());
-                findings.expect_for(
-                    "committed_in_ledger",
-                    subject,
-                    quantity.saturating_mul(share),
-                    balances.stock(product, bucket),
-                );
-            }
         }
     }
 }

@@ -10,7 +10,7 @@ use shared::{
     money::Currency,
 };
 
-use crate::domain::{Entry, EntryId, Kind, Line};
+use crate::domain::{Account, Entry, EntryId, Jurisdiction, Kind, Line};
 
 /// The record of an order in the orders table.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,6 +22,9 @@ pub struct OrderRecord {
     #[serde(deserialize_with = "ordered_quantities")]
     pub lines: Vec<Quantity>,
     pub totals: Totals,
+    /// `None` for an order without a market.
+    #[serde(default)]
+    pub price: Option<PriceRecord>,
     /// Minor units captured, without duplicate captures.
     #[serde(default)]
     pub captured_total: i64,
@@ -42,7 +45,9 @@ pub struct OrderRecord {
     pub needs_review: Option<String>,
     #[serde(default)]
     updated_at: Option<Timestamp>,
-    history: Vec<HistoryEntry>,
+    pub(super) history: Vec<HistoryEntry>,
+    /// Incremented by every write.
+    pub version: u64,
 }
 
 impl OrderRecord {
@@ -51,11 +56,22 @@ impl OrderRecord {
     pub fn changed_at(&self) -> Option<Timestamp> {
         self.updated_at.or_else(|| self.history.last().map(|entry| entry.at))
     }
+
+    /// Minor units that are returned to the buyer now: refunds that did not fail later, and disputed
+    /// amounts that banks did not reinstate.
+    pub fn returned_total(&self) -> i64 {
+        let refunded = self.refunded_total.saturating_sub(self.refunds_reversed_total);
+        let disputed = self.dispute_withdrawn_total.saturating_sub(self.dispute_reinstated_total);
+        refunded.saturating_add(disputed)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
-struct HistoryEntry {
-    at: Timestamp,
+pub(super) struct HistoryEntry {
+    pub(super) at: Timestamp,
+    /// Absent if it is that of the entry before.
+    #[serde(default)]
+    pub(super) status: Option<Status>,
 }
 
 /// The public status of an order.
@@ -178,6 +194,53 @@ pub struct Totals {
     /// Minor units.
     pub total: i64,
     pub currency: Currency,
+}
+
+/// The price of an order: the amount of each account of its sale.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "StoredPrice")]
+pub struct PriceRecord(pub BTreeMap<Account, i64>);
+
+/// The stored price. Taxes refer to a rate by its index.
+#[derive(Deserialize)]
+struct StoredPrice {
+    lines: Vec<NetAmount>,
+    #[serde(default)]
+    shipping: Option<NetAmount>,
+    /// The index of a rate, the taxed amount, and the tax.
+    tax_summary: Vec<(usize, i64, i64)>,
+    rates: Vec<Rate>,
+}
+
+#[derive(Deserialize)]
+struct NetAmount {
+    /// Minor units without tax.
+    net: i64,
+}
+
+#[derive(Deserialize)]
+struct Rate {
+    jurisdiction: String,
+}
+
+impl TryFrom<StoredPrice> for PriceRecord {
+    type Error = &'static str;
+
+    fn try_from(price: StoredPrice) -> Result<Self, &'static str> {
+        let mut parts = BTreeMap::new();
+        let mut add = |account, amount: i64| {
+            let sum: &mut i64 = parts.entry(account).or_default();
+            *sum = sum.saturating_add(amount);
+        };
+        price.lines.iter().for_each(|line| add(Account::RevenueGoods, line.net));
+        price.shipping.iter().for_each(|shipping| add(Account::RevenueShipping, shipping.net));
+        for (rate, _, amount) in price.tax_summary {
+            let rate = price.rates.get(rate).ok_or("a tax has no rate")?;
+            let jurisdiction = Jurisdiction::parse(&rate.jurisdiction);
+            add(Account::Tax(jurisdiction.ok_or("a rate has no jurisdiction")?), amount);
+        }
+        Ok(Self(parts))
+    }
 }
 
 /// The payment intent of an order.

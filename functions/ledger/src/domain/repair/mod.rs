@@ -16,6 +16,7 @@
 //! stays in the report.
 
 mod payments;
+mod sale;
 mod stock;
 
 use std::collections::BTreeSet;
@@ -64,6 +65,7 @@ impl RepairPlan {
         let mut plan = Self::default();
         for part in [
             payments::missing_entries(snapshot, findings),
+            sale::missing_entries(snapshot, findings),
             stock::missing_entry(snapshot, findings).map(|repair| repair.into_iter().collect()),
         ] {
             match part {
@@ -82,6 +84,9 @@ pub mod reasons {
         "The records of payments contradict each other, the order or the provider.";
     /// Repairing the ledger would hide the contradiction between two records.
     pub const STOCK_RECORDS_CONFLICT: &str = "The reservation and the order contradict each other.";
+    /// Repairing the ledger would hide the contradiction between two records.
+    pub const SALE_RECORDS_CONFLICT: &str =
+        "The order contradicts its price or the records of payments.";
     pub const UNEXPLAINED_ENTRY: &str =
         "The ledger has an entry that no version of the record explains.";
     /// Entries are never reversed.

@@ -9,7 +9,6 @@ use shared::{
 
 use super::{super::placement::Totals, rules::Treatment};
 
-/// A price with its totals.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Priced {
     pub price: Price,
@@ -46,9 +45,9 @@ pub struct Price {
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
-    /// They include tax.
+    /// Prices include tax.
     Gross,
-    /// Tax is added.
+    /// Tax is added to prices.
     Net,
 }
 

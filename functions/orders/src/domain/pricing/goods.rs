@@ -31,9 +31,9 @@ pub(super) struct PricingLine<'a> {
     pub(super) rule: AppliedRule<'a>,
     /// Unit price times quantity.
     pub(super) base: i64,
-    /// What is left after the promotions of lines.
+    /// The amount after the promotions of lines.
     after_line_promotions: i64,
-    /// What is left after all discounts.
+    /// The amount after all discounts.
     pub(super) left: i64,
     pub(super) discounts: Vec<Discount>,
 }

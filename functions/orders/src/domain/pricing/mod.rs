@@ -120,9 +120,13 @@ pub enum Refusal {
         /// Minor units.
         minimum: u64,
     },
-    /// The total exceeds the largest amount that can be charged.
-    #[error("total is too large to be charged")]
+    /// The total, or the price of a line before discounts, exceeds the largest amount that can be
+    /// charged.
+    #[error("amount is too large to be charged")]
     AmountTooLarge,
+    /// The products have prices in different currencies. Only prices of the catalogue can have them.
+    #[error("products have different currencies")]
+    CurrencyMismatch,
 }
 
 /// A price with what keeps the goods from being sold at it.

@@ -1,8 +1,8 @@
 //! Tax: the rule for a destination, and the tax of each amount.
 //!
-//! Tax is rounded once per rate over the whole order, and the lines get shares of it by the largest
-//! remainder. So the tax of the order is what its tax summary says, and the tax of a line at one
-//! rate (in the basis `gross`: at one combined rate) is within one unit of its own rounding.
+//! Tax is rounded once per rate over the whole order, and allocated to the lines by the largest
+//! remainder. So the tax of the order is the sum of its tax summary. The tax of a line at one rate
+//! (in the basis `gross`: at one combined rate) is within one unit of its own rounding.
 
 use std::{collections::BTreeMap, num::NonZeroU64};
 

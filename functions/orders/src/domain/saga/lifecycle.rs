@@ -55,7 +55,6 @@ pub enum Rejection {
     UnknownState,
 }
 
-/// The origin of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Inventory,
@@ -113,9 +112,11 @@ impl Order {
         Ok(vec![NewEntry::new("shipped").detail(Some(shipment.carrier.clone().into()))])
     }
 
+    /// Marks the order as delivered: once it has shipped, or if nothing is shipped, once its stock is
+    /// committed.
     pub(super) fn deliver(&mut self) -> Result<Vec<NewEntry>, Rejection> {
         match self.progress.status {
-            Status::Shipped => {
+            _ if self.can_be_delivered() => {
                 self.progress.status = Status::Delivered;
                 Ok(vec![NewEntry::new("delivered")])
             }
@@ -128,14 +129,15 @@ impl Order {
     }
 
     /// Changes the shipping address of an order that has not shipped, if its price stays the same.
-    /// To repeat the present address changes nothing.
+    /// To repeat the present address changes nothing. An order that ships nothing rejects a change:
+    /// its address may decide its price, and is used for nothing else.
     pub(super) fn change_address(
         &mut self,
         change: &AddressChange,
     ) -> Result<Vec<NewEntry>, Rejection> {
         let open = self.progress.goal == Goal::Fulfil
             && matches!(self.progress.status, Status::Pending | Status::Confirmed);
-        if !open {
+        if !open || !self.placed.requires_shipping() {
             return Err(Rejection::InvalidTransition {
                 current: self.progress.status.name().to_owned(),
                 allowed: self.allowed_actions(),
@@ -163,21 +165,38 @@ impl Order {
             {
                 vec!["cancel", "ship"]
             }
+            (Goal::Fulfil, Status::Confirmed) if self.can_be_delivered() => {
+                vec!["cancel", "deliver"]
+            }
             (Goal::Fulfil, Status::Pending | Status::Confirmed) => vec!["cancel"],
             (Goal::Fulfil, Status::Shipped) => vec!["deliver"],
             _ => vec![],
         }
     }
 
-    /// Whether the order may ship: it is paid and its stock is reserved. A partially refunded order
-    /// is still `Paid`. The commit may be pending: only a cancellation releases the stock, and a
-    /// shipped order rejects a cancellation.
+    /// Whether the order may ship: something is shipped, it is paid, and its stock is reserved. The
+    /// commit may be pending: only a cancellation releases the stock, and a shipped order rejects a
+    /// cancellation.
     fn is_ready_to_ship(&self) -> bool {
-        let confirmed =
-            self.progress.status == Status::Confirmed && self.progress.goal == Goal::Fulfil;
-        confirmed
+        self.is_paid_and_confirmed()
+            && self.placed.requires_shipping()
             && matches!(self.progress.stock, StockState::Committing | StockState::Committed)
-            && self.progress.payment == PaymentState::Paid
+    }
+
+    /// Whether the order may be delivered: it has shipped, or nothing is shipped and its stock is
+    /// committed. `delivered` is final, and no parcel is packed while the stock commits, so an order
+    /// that ships nothing waits until it is settled.
+    fn can_be_delivered(&self) -> bool {
+        let is_ready_without_shipment = self.is_paid_and_confirmed()
+            && !self.placed.requires_shipping()
+            && self.progress.stock == StockState::Committed;
+        self.progress.status == Status::Shipped || is_ready_without_shipment
+    }
+
+    /// A partially refunded order is still `Paid`.
+    fn is_paid_and_confirmed(&self) -> bool {
+        let Progress { status, goal, payment, .. } = &self.progress;
+        (goal, status, payment) == (&Goal::Fulfil, &Status::Confirmed, &PaymentState::Paid)
     }
 }
 
@@ -422,7 +441,7 @@ impl Progress {
         if let StockState::Unknown(state) = &self.stock {
             return Some(("stock", state));
         }
-        if let PaymentState::Unreadable(state) = &self.payment {
+        if let PaymentState::Unrecognized(state) = &self.payment {
             return Some(("payment", state));
         }
         None

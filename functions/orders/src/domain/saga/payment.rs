@@ -290,12 +290,13 @@ impl Progress {
     /// Minor units returned to the buyer: refunds that did not fail later, and disputed amounts
     /// that banks did not reinstate.
     pub fn returned_total(&self) -> i64 {
-        self.refunded_net() + self.dispute_withdrawn_total - self.dispute_reinstated_total
+        let disputed = self.dispute_withdrawn_total.saturating_sub(self.dispute_reinstated_total);
+        self.refunded_net().saturating_add(disputed)
     }
 
     /// Minor units refunded, without refunds that failed later.
     pub fn refunded_net(&self) -> i64 {
-        self.refunded_total - self.refunds_reversed_total
+        self.refunded_total.saturating_sub(self.refunds_reversed_total)
     }
 
     /// The status of the payment in the API.

@@ -70,7 +70,7 @@ impl Progress {
     pub(super) fn apply_released(&mut self, update: StockUpdate) -> Vec<NewEntry> {
         let is_new = self.accept_stock_version(update)
             && match (&self.goal, &self.stock) {
-                (Goal::Fulfil, _) => self.raise("stock_released_unasked"),
+                (Goal::Fulfil, _) => self.raise("stock_released_unexpectedly"),
                 (_, StockState::Releasing) => {
                     self.stock = StockState::Released;
                     true

@@ -217,7 +217,7 @@ fn address_of_a_cancelled_order_is_kept_until_it_settles() {
 #[test]
 fn deletion_does_not_change_an_order_of_a_later_release() {
     let unknown = with_progress(Progress {
-        payment: PaymentState::Unreadable("in_escrow".to_owned()),
+        payment: PaymentState::Unrecognized("in_escrow".to_owned()),
         ..placed().progress
     });
     assert_eq!(unknown.apply(&deleted(), LATER, TIMING), Err(Rejection::UnknownState));

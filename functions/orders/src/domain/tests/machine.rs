@@ -199,7 +199,12 @@ fn contradictions_of_other_services_raise_a_review_once() {
             "payment_closed_after_capture",
             "payment_closed",
         ),
-        (&reserved, Event::StockReleased(stock(9)), "stock_released_unasked", "stock_released"),
+        (
+            &reserved,
+            Event::StockReleased(stock(9)),
+            "stock_released_unexpectedly",
+            "stock_released",
+        ),
     ] {
         let flagged = after(order, &event);
         assert_eq!(flagged.progress.needs_review.as_deref(), Some(reason));

@@ -225,7 +225,6 @@ fn payment_events() -> Vec<Event> {
     ]
 }
 
-/// All permutations of the events.
 fn permutations(all: &[Event]) -> Vec<Vec<Event>> {
     if all.is_empty() {
         return vec![Vec::new()];

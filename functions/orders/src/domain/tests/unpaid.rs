@@ -12,6 +12,7 @@ const LIMITS: Limits = Limits {
     unverified: BuyerLimit { orders: 1, pay_within: Duration::from_secs(600) },
     network: Limit::within(3, Duration::from_secs(1800)),
     max_per_order: 20,
+    requires_market: false,
 };
 
 /// A buyer's list with this number of unpaid orders. Each counts for another minute.

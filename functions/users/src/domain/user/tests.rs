@@ -1,4 +1,4 @@
-//! State changes of users.
+//! State changes of users: profiles, roles, address changes, resets and deletion.
 
 use super::*;
 use shared::ids::{self, Ids};

@@ -11,7 +11,7 @@ fn free() -> OrderSnapshot {
     it.intent = None;
     it.attempts.clear();
     it.provider = Some(Statement::default());
-    it.entries.remove(0);
+    it.entries.retain(|entry| entry.kind.name() == "commit");
     it
 }
 

@@ -20,7 +20,7 @@ thread_local! {
     static PANICS: Cell<usize> = const { Cell::new(0) };
 }
 
-pub struct Stage {
+pub struct FuzzFixture {
     runtime: Runtime,
     /// The shop, and a valid request for each route.
     pub api: ApiFixture,
@@ -30,7 +30,7 @@ pub struct Stage {
     is_damaged: bool,
 }
 
-impl Stage {
+impl FuzzFixture {
     pub fn new() -> Self {
         count_panics();
         // Retries and timeouts take no time.

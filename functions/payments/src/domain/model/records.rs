@@ -22,38 +22,38 @@ const FAILED_REFUNDS: u32 = 1;
 const REQUESTED_REFUNDS: usize = 1;
 
 #[derive(Clone, Debug)]
-pub(super) struct World {
+pub(super) struct Records {
     pub(super) intent: PaymentIntent,
     pub(super) attempts: BTreeMap<PaymentId, Attempt>,
     pub(super) refunds: BTreeMap<RefundId, Refund>,
 }
 
-impl World {
+impl Records {
     /// The state after `change` is written as the store would write it: all records, each with its
     /// next version.
     pub(super) fn after(&self, change: Change) -> Self {
-        let mut world = self.clone();
+        let mut records = self.clone();
         if let Some(intent) = change.intent {
             assert_eq!(intent.version, self.intent.version + 1);
-            world.intent = intent;
+            records.intent = intent;
         }
         if let Some(attempt) = change.attempt {
             assert_eq!(
                 attempt.version,
                 self.attempts.get(&attempt.payment_id).map_or(0, |before| before.version) + 1
             );
-            world.attempts.insert(attempt.payment_id, attempt);
+            records.attempts.insert(attempt.payment_id, attempt);
         }
         for refund in [change.refund, change.next_refund].into_iter().flatten() {
             assert_eq!(
                 refund.version,
                 self.refunds.get(&refund.refund_id).map_or(0, |before| before.version) + 1
             );
-            world.refunds.insert(refund.refund_id, refund);
+            records.refunds.insert(refund.refund_id, refund);
         }
-        world.check();
-        self.check_step(&world);
-        world
+        records.check();
+        self.check_step(&records);
+        records
     }
 
     /// Invariants of every state.
@@ -234,15 +234,15 @@ impl World {
 
     pub(super) fn cancelled(&self) -> Self {
         let active = self.intent.active_attempt.and_then(|id| self.attempts.get(&id));
-        let world = self.after(self.intent.close(
+        let records = self.after(self.intent.close(
             active,
             self.intent.answered_attempt + 1,
             NOW,
             MINUTE,
             &trace(),
         ));
-        assert!(world.intent.may_start(NOW).is_err(), "no attempt starts after closing");
-        world
+        assert!(records.intent.may_start(NOW).is_err(), "no attempt starts after closing");
+        records
     }
 
     /// Every state that one transition leads to.
@@ -364,18 +364,17 @@ impl World {
     }
 }
 
-/// Every reachable state.
-pub(super) fn reachable() -> &'static [World] {
-    static WORLDS: OnceLock<Vec<World>> = OnceLock::new();
-    WORLDS.get_or_init(explored)
+pub(super) fn reachable() -> &'static [Records] {
+    static REACHABLE: OnceLock<Vec<Records>> = OnceLock::new();
+    REACHABLE.get_or_init(explored)
 }
 
-fn explored() -> Vec<World> {
-    let start = World { intent: intent(), attempts: BTreeMap::new(), refunds: BTreeMap::new() };
+fn explored() -> Vec<Records> {
+    let start = Records { intent: intent(), attempts: BTreeMap::new(), refunds: BTreeMap::new() };
     let mut known = HashMap::from([(start.name(), start.clone())]);
     let mut pending = VecDeque::from([start]);
-    while let Some(world) = pending.pop_front() {
-        for next in world.steps() {
+    while let Some(records) = pending.pop_front() {
+        for next in records.steps() {
             if let Entry::Vacant(place) = known.entry(next.name()) {
                 pending.push_back(place.insert(next).clone());
             }

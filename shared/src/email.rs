@@ -1,8 +1,8 @@
 //! E-mail addresses: one normal form per mailbox, so that a mailbox cannot be registered twice.
 
+use crate::{checked_text, text, validation::Violation};
 use email_address::{EmailAddress, Options};
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
-use shared::{checked_text, text, validation::Violation};
 
 /// Maximum length of a local part in octets (RFC 5321, section 4.5.3.1.1).
 const MAX_LOCAL_PART: usize = 64;
@@ -33,7 +33,7 @@ fn address(text: &str) -> Result<String, Violation> {
     let invalid = |detail: &str| Violation::new("invalid_email", detail);
     match text.rsplit_once('@') {
         Some((local, _)) if !local.is_ascii() => Err(invalid(
-            "Only letters, digits and signs of ASCII can stand before the @: other addresses cannot receive mail from here.",
+            "Use only letters, digits and signs of ASCII before the @. The shop cannot send mail to other addresses.",
         )),
         _ => normal_form(text)
             .ok_or_else(|| invalid("An e-mail address looks like name@example.com.")),

@@ -1,0 +1,121 @@
+//! What the operations of carts share: who asks, what prices a cart, and its attempts.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use shared::{
+    clock::Timestamp,
+    http::Request,
+    ids::{ProductId, Uuid},
+    problem::Problem,
+    retry::full_jitter,
+};
+
+use crate::{
+    Orders,
+    domain::{
+        Product,
+        cart::{Cart, CartContent, CartQuote, CartToken, Opener, QuantityLimits, Stamp},
+        pricing::Pricing,
+    },
+    error::OrderError,
+    store::pricing::PriceInputs,
+};
+
+/// The header with the token of a guest's cart.
+pub const CART_TOKEN: &str = "x-cart-token";
+
+/// Maximum number of attempts to write a cart. An attempt fails only if another write of the same
+/// cart came first.
+pub const MAX_CART_ATTEMPTS: u32 = 12;
+
+/// Waits before another attempt to write a cart.
+pub async fn backoff(attempt: u32) {
+    let wait = full_jitter(attempt, Duration::from_millis(10), Duration::from_millis(200));
+    tokio::time::sleep(wait).await;
+}
+
+/// Returns what a request proves about its client. A malformed token proves nothing.
+///
+/// # Errors
+/// 401 for an expired access token, even beside a cart token.
+pub fn opener(request: &Request) -> Result<Opener, Problem> {
+    let user_id = request.optional_caller()?.map(|caller| caller.user_id);
+    let token = request.header(CART_TOKEN).and_then(CartToken::parse);
+    Ok(Opener { user_id, token })
+}
+
+/// The products and rules that price a cart.
+pub struct CartPrices {
+    /// The products that were read, whether they exist or not.
+    read: BTreeSet<ProductId>,
+    products: Vec<Product>,
+    /// The market and the country of the rules that were read, whether they exist or not.
+    asked: Vec<(String, String)>,
+    rules: Vec<Arc<Pricing>>,
+    max_per_order: u32,
+    now: Timestamp,
+}
+
+impl Orders {
+    /// The time and the id of a new write.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { now: self.clock.now(), write_id: Uuid::new_v8(self.ids.bytes()) }
+    }
+
+    /// Reads what prices a cart and further products, in one eventually consistent call. Rules that
+    /// were read recently are used again.
+    ///
+    /// # Errors
+    /// If the table fails.
+    pub async fn read_cart_prices(
+        &self,
+        content: &CartContent,
+        further: impl IntoIterator<Item = ProductId>,
+    ) -> Result<CartPrices, OrderError> {
+        let now = self.clock.now();
+        let read: BTreeSet<ProductId> = content.products().into_iter().chain(further).collect();
+        let wanted = content.rules();
+        let kept = |(market, country)| self.pricing_cache.get(market, country, now);
+        let mut rules: Vec<Arc<Pricing>> = wanted.iter().copied().filter_map(kept).collect();
+        let mut missing = wanted.clone();
+        missing.retain(|rule| kept(*rule).is_none());
+        let products: Vec<ProductId> = read.iter().copied().collect();
+        let inputs = self.store.read_for_estimate(&missing, &products).await?;
+        let PriceInputs { rules: found, products } = inputs;
+        rules.extend(found.into_iter().map(|pricing| self.pricing_cache.keep(pricing, now)));
+        let asked = wanted.iter().map(|(market, country)| names(market, country)).collect();
+        let max_per_order = self.limits.max_per_order;
+        Ok(CartPrices { read, products, asked, rules, max_per_order, now })
+    }
+
+    /// Reads what prices a cart, and prices it.
+    ///
+    /// # Errors
+    /// If the table fails.
+    pub async fn quote_cart(&self, cart: &Cart) -> Result<CartQuote, OrderError> {
+        Ok(self.read_cart_prices(&cart.content, []).await?.quote(cart))
+    }
+}
+
+impl CartPrices {
+    /// Whether everything was read that prices this content.
+    pub fn covers(&self, content: &CartContent) -> bool {
+        content.products().iter().all(|product| self.read.contains(product))
+            && content
+                .rules()
+                .iter()
+                .all(|(market, country)| self.asked.contains(&names(market, country)))
+    }
+
+    pub fn limits(&self) -> QuantityLimits<'_> {
+        QuantityLimits { products: &self.products, max_per_order: self.max_per_order }
+    }
+
+    pub fn quote(&self, cart: &Cart) -> CartQuote {
+        cart.quote(self.limits(), &self.rules, self.now)
+    }
+}
+
+fn names(market: &impl ToString, country: &impl ToString) -> (String, String) {
+    (market.to_string(), country.to_string())
+}

@@ -1,0 +1,91 @@
+//! `POST /carts/{cart_id}/merge`: merges a guest's cart into the cart of the user.
+//!
+//! One batch read loads both carts, one the products and the rules. One transaction writes both
+//! carts, each on condition of its version, so a guest's cart is merged once.
+
+use std::sync::Arc;
+
+use shared::{
+    http::{self, Request, Response},
+    ids::CartId,
+    problem::Problem,
+};
+
+use super::cart_view::CartView;
+use crate::{
+    Orders,
+    carts::{self, MAX_CART_ATTEMPTS},
+    domain::cart::{Cart, CartError, CartState, Merge, Opener, Stamp, Warning, WarningCode},
+    error::OrderError,
+    store::carts::MergeWrite,
+};
+
+/// Adds the lines of a guest's cart, which `X-Cart-Token` opens, to the open cart of the user, and
+/// returns `200` with it. Afterwards the token opens nothing. A repeated request returns the cart
+/// unchanged. A guest's cart for another market stays as it is, and the warning `other_market` is
+/// returned.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    post,
+    path = "/carts/{cart_id}/merge",
+    params(("cart_id" = CartId, Path, description = "The open cart of the user."), shared::api_document::CartToken),
+    responses((status = 200, description = "The cart of the user as it is now.", body = CartView)),
+    security(("bearer" = [])),
+    extensions(
+        ("x-roles" = json!(["user", "admin"])),
+        ("x-problems" = json!(["cart_not_found", "cart_ordered", "cart_too_large", "cart_busy"])),
+    ),
+))]
+pub async fn merge_cart(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {
+    let caller = request.caller()?;
+    let cart_id: CartId = request.path_id("cart_id", "cart")?;
+    let opener = carts::opener(&request)?;
+    let guest_id = opener.token.as_ref().map(|token| token.cart_id);
+    let guest_id = guest_id.filter(|guest_id| *guest_id != cart_id);
+    let guest_id = guest_id.ok_or(OrderError::Cart(CartError::NotFound))?;
+    let owner = Opener { user_id: Some(caller.user_id), token: None };
+
+    let stamp = orders.stamp();
+    for attempt in 0..MAX_CART_ATTEMPTS {
+        let (cart, guest) = orders.store.find_carts(cart_id, guest_id).await?;
+        let cart = cart.ok_or(CartError::NotFound).and_then(|cart| cart.open(&owner, stamp.now));
+        let cart = cart.map_err(OrderError::from)?;
+        let guest = guest.ok_or(CartError::NotFound);
+        let guest = guest.and_then(|guest| mergeable(guest, &opener, cart_id, stamp));
+        let guest = guest.map_err(OrderError::from)?;
+
+        let prices = orders
+            .read_cart_prices(&cart.content_of_merge(&guest), guest.content.products())
+            .await?;
+        let merged = match cart.merge(&guest, prices.limits(), stamp) {
+            Merge::Done => return Ok(http::ok(&CartView::new(&cart, &prices.quote(&cart)))),
+            Merge::OtherMarket => {
+                let warnings = vec![Warning::of_cart(WarningCode::OtherMarket)];
+                let quote = prices.quote(&cart);
+                return Ok(http::ok(&CartView::new(&cart, &quote).with_warnings(warnings)));
+            }
+            Merge::Merged(merged) => *merged,
+        };
+        if let MergeWrite::Written = orders.store.merge_carts(&merged).await? {
+            let quote = prices.quote(&merged.cart);
+            let view = CartView::new(&merged.cart, &quote).with_warnings(merged.warnings);
+            return Ok(http::ok(&view));
+        }
+        carts::backoff(attempt).await;
+    }
+    Err(OrderError::from(CartError::Busy).into())
+}
+
+/// Returns the guest's cart if the token opens it and it is open, or was merged into the cart of the
+/// user before.
+fn mergeable(
+    guest: Cart,
+    opener: &Opener,
+    cart_id: CartId,
+    stamp: Stamp,
+) -> Result<Cart, CartError> {
+    let of_token = Opener { user_id: None, token: opener.token.clone() };
+    let is_known = guest.opens_for(&of_token) && !guest.is_expired(stamp.now);
+    let is_mergeable = matches!(guest.state, CartState::Open)
+        || guest.state == CartState::Merged { into: cart_id };
+    if is_known && is_mergeable { Ok(guest) } else { Err(CartError::NotFound) }
+}
