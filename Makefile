@@ -62,7 +62,7 @@ FIRST = $(if $(FULL),$(shell date -u +%Y%m%d)000000)
 
 prove: ## Proves the promises in 6.5 minutes on two cores, and prints a table. FULL=1 takes a night; PROMISE=simulation chooses one, CASE=17 repeats one of its cases, SECONDS=300 ends each random one.
 	@echo "Building the promises; the first time takes a few minutes." >&2
-	@SCALE=$(if $(FULL),full,short) PROMISE=$(PROMISE) CASE=$(CASE) CASES=$(CASES) FIRST=$(FIRST) SECONDS=$(SECONDS) \
+	@SCALE=$(if $(FULL),full,short) PROMISE=$(PROMISE) CASE=$(CASE) KIND="$(KIND)" CASES=$(CASES) FIRST=$(FIRST) SECONDS=$(SECONDS) \
 		cargo test --quiet --workspace --profile simulation --test prove
 
 fuzz: ## Fuzzes every parser of outside input for a minute. MINUTES=, TARGET=bodies, INPUT= repeats one input, KEEP=1 keeps what earlier runs found.

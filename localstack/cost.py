@@ -33,15 +33,15 @@ FREE_DASHBOARDS = 3
 HOURS_A_MONTH = 730
 
 MILLION = 1_000_000
-INVOCATIONS = 18  # functions/README.md, Cost: counted by tests/journeys and on the local stack
+INVOCATIONS = 19  # functions/README.md, Cost: counted by tests/journeys and on the local stack
 SECONDS = 0.010  # functions/README.md, Cost
 GIGABYTES = 0.25  # MemorySize: 256
-MESSAGES = 9  # tests/journeys, paid_order_costs_the_documented_units
+MESSAGES = 10  # tests/journeys, paid_order_costs_the_documented_units
 
 # The units of one paid order of one product, each with the USD for a million units and the source of the price.
 ORDER = [
     # The sum of tests/budgets/capacity.rs without the simulated provider's keys.
-    ("write units of DynamoDB", 43, 0.625, "aws.amazon.com/dynamodb/pricing/on-demand"),
+    ("write units of DynamoDB", 45, 0.625, "aws.amazon.com/dynamodb/pricing/on-demand"),
     # Each call is counted as one unit: the number of items of a batch is not measured.
     ("read calls of DynamoDB, at least one unit each", 7, 0.125, "aws.amazon.com/dynamodb/pricing/on-demand"),
     # A message is sent, received and deleted.

@@ -7,10 +7,10 @@
     smoke.py --config FILE        the same for the stack of a samconfig.toml; without payment where Stage is prod
     smoke.py --url URL --pay no   ends with a cancellation before payment: a live Stripe key rejects test cards
 
-It buys a product of its own, so no stock of the shop is sold, in the first market that can sell it. A production shop needs a market. It
-leaves nothing behind: the order is cancelled and refunded, the product archived, the accounts deleted. After a failure it cleans up as far
-as it can and prints what is left. The test card is that of the provider: --token selects another one. The exit code is 1 if a step fails.
-The address of the buyer is one of the mailbox simulator of SES.
+It buys a product of its own, so no stock of the shop is sold: in the first market with a tax rate, because a shop in production sells in
+markets only, or at the price of the catalogue if the shop has none. It leaves nothing behind: the order is cancelled and refunded, the product
+archived, the accounts deleted. After a failure it cleans up as far as it can and prints what is left. The test card is that of the
+provider: --token selects another one. The exit code is 1 if a step fails. The address of the buyer is one of the mailbox simulator of SES.
 """
 
 import json
@@ -18,6 +18,7 @@ import os
 import sys
 import time
 import uuid
+from datetime import datetime, timezone
 from pathlib import Path
 
 import answers as config
@@ -34,7 +35,8 @@ HERE = Path(__file__).parent
 CARDS = {"simulated": "tok_ok", "stripe": "pm_card_visa"}
 # The simulator of SES accepts these mails. They do not bounce, and do not count towards the reputation of the sender.
 ADDRESS = "success+{}@simulator.amazonses.com"
-PRICE = 100  # Stripe charges at least 50 cents
+PRICE = {"amount": 100, "currency": "USD"}  # without a market. Stripe charges at least 50 cents
+BILLING_ADDRESS = {"name": "Smoke Test", "line1": "1 Test Street", "city": "Test", "postal_code": "10115"}
 PIECES = 2
 # The stock is below this threshold from the start, so it never falls to it, and the operator receives no mail.
 LOW_STOCK_THRESHOLD = 1000
@@ -54,8 +56,7 @@ class Smoke:
         self.last = ""  # the last request and its answer
         headers = {"traceparent": f"00-{self.trace}-{uuid.uuid4().hex[:16]}-01"}
         self.public = Api(url, headers=headers, observe=self.observe)
-        self.admin = self.buyer = self.login = self.cart = self.order = self.product = self.payment = None
-        self.markets = []
+        self.admin = self.buyer = self.login = self.market = self.cart = self.order = self.product = self.payment = None
         self.passwords, self.clients = {}, {}  # of the accounts that this run has created, by address
 
     def observe(self, method, path, answer):
@@ -116,14 +117,26 @@ class Smoke:
         return seen["id"]
 
     def create_product(self):
-        self.markets = list(self.admin.items("/markets"))
-        prices = [{"currency": currency, "amount": PRICE} for currency in sorted({market["currency"] for market in self.markets} - {"USD"})]
-        body = {"name": f"Smoke test {self.run}", "category": "smoke-test", "sku": f"SMOKE-{self.run}".upper(),
-                "price": {"amount": PRICE, "currency": "USD"}, "prices": prices, "requires_shipping": False}
+        """Creates a product that is not shipped, so its order needs no shipping method."""
+        self.market, self.address = self.choose_market()
+        price = {"amount": max(PRICE["amount"], 2 * self.market["minimum_charge"]), "currency": self.market["currency"]} if self.market else PRICE
+        body = {"name": f"Smoke test {self.run}", "category": "smoke-test", "sku": f"SMOKE-{self.run}".upper(), "price": price,
+                "requires_shipping": False}
         self.product = self.admin.call("POST", "/products", body, key=f"smoke-{self.run}").body
         self.adjust_stock(PIECES, low_stock_threshold=LOW_STOCK_THRESHOLD)
         self.await_product(200, "in the catalogue")
         return self.product["id"]
+
+    def choose_market(self):
+        """Returns the first market that taxes a destination now, and an address there. Without one, the cart has no market."""
+        now = datetime.now(timezone.utc).isoformat()
+        for market in self.admin.items("/markets"):
+            rates = [rate for rate in self.admin.items(f"/markets/{market['id']}/tax-rates") if rate["tax_class"] == "standard" and
+                     rate["country"] in market["countries"] and rate["valid_from"] <= now]
+            if rates:
+                rate = max(rates, key=lambda rate: rate["region"] is not None)  # a country with regional rates requires a region
+                return market, BILLING_ADDRESS | {name: rate[name] for name in ("country", "region") if rate[name]}
+        return None, None
 
     def await_product(self, status, expected):
         """Waits until visitors see the change of the product: the gateway may cache products."""
@@ -132,30 +145,20 @@ class Smoke:
                    f"product {self.product['id']} {expected}")
 
     def fill_cart(self):
-        """Puts the product into a cart, in the first market that sells it. Nothing is shipped, so no shipping method is needed."""
-        self.cart = self.buyer.call("POST", "/carts", {}, expect=(201,)).body
-        for terms in self.terms():
-            change = {"set": [{"product_id": self.product["id"], "quantity": 1}]} | terms
-            self.cart = purchase.change_cart(self.buyer, self.cart, change, self.timeout)
-            if not self.cart["refusals"]:
-                break
-        refusals = ", ".join(refusal["code"] for refusal in self.cart["refusals"])
-        if refusals:
-            raise UnexpectedResult(f"the cart should be ready to be ordered, but is not: {refusals}")
-        total = self.cart["totals"]["total"]
-        if not self.markets and total != {"amount": PRICE, "currency": "USD"}:
-            raise UnexpectedResult(f"the cart should cost the price of its product, but costs {money(total)}")
-        return f"{self.cart['id']} for {money(total)}"
-
-    def terms(self):
-        """Returns each market with an address in each of its countries; a shop without markets sells at the prices of its catalogue."""
-        def address(country):
-            return {"name": "Smoke test", "line1": "1 Street", "city": "Town", "postal_code": "1", "country": country}
-
-        return [{"market": market["id"], "billing_address": address(country)} for market in self.markets for country in market["countries"]] or [{}]
+        body = {"market": self.market["id"]} if self.market else {}
+        self.cart = self.buyer.call("POST", "/carts", body, expect=(201,)).body
+        change = {"add": [{"product_id": self.product["id"], "quantity": 1}]} | ({"billing_address": self.address} if self.market else {})
+        self.cart = purchase.change_cart(self.buyer, self.cart, change, self.timeout)
+        if self.cart["refusals"] or not self.cart["totals"]:
+            codes = ", ".join(refusal["code"] for refusal in self.cart["refusals"])
+            raise UnexpectedResult(f"the cart {self.cart['id']} should be ready to order, but is refused: {codes or 'no total'}")
+        place = f" in the market {self.market['id']}" if self.market else ""
+        return f"{self.cart['id']} for {money(self.cart['totals']['total'])}{place}"
 
     def place_order(self):
         self.order = purchase.place(self.buyer, purchase.order_of(self.cart), self.timeout).body
+        if self.order["totals"] != self.cart["totals"]:
+            raise UnexpectedResult(f"the order should cost {self.cart['totals']} like its cart, but costs {self.order['totals']}")
         return f"{self.order['id']} for {money(self.order['totals']['total'])}"
 
     def await_payable(self):
@@ -194,7 +197,7 @@ class Smoke:
         return f"{template}: {notification['delivery']}"
 
     def refund_part(self):
-        part = PRICE // 4
+        part = self.payment["amount"]["amount"] // 4
         answer = purchase.refund(self.admin, self.payment, part, "Smoke test.", self.timeout)
         if answer.status != 201:
             raise UnexpectedResult(f"the refund should succeed, but POST /payments/{{id}}/refunds answered {answer}")

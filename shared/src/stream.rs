@@ -174,14 +174,14 @@ async fn publish(
             records = batch.records.len(),
             sent,
             duration_ms,
-            "published"
+            "batch published"
         ),
         Err(failure) => tracing::error!(
             r#type = "stream",
             records = batch.records.len(),
             duration_ms,
             error = failure.message,
-            "not all was sent: the stream calls again"
+            "messages not sent, the stream delivers the batch again"
         ),
     }
     result.map(|()| Value::Null)

@@ -146,6 +146,26 @@ async fn page_reads_little_more_than_it_shows() {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
+/// The index of numbers names one order, however many orders there are.
+#[tokio::test]
+async fn search_by_number_reads_one_index_entry_and_one_order() {
+    let (shop, meter) = measured();
+    shop.ada().await;
+    let product = shop.product("teapot", 2999, 50).await;
+    shop.harness().drain_queues().await;
+    let mut number = String::new();
+    for key in ["first", "second", "third"] {
+        let placed = shop.order(key, &product, 1, None).await.json();
+        number = placed["number"].as_str().unwrap().to_owned();
+    }
+    let request = events::get(&format!("/orders?number={number}")).caller(events::ADMIN);
+    meter.take();
+    let found = shop.call("list-orders", request.event()).await.json();
+    let ReadCost { calls, rows, half_units, .. } = meter.take();
+    assert_eq!(found["items"][0]["number"], number.as_str());
+    assert_eq!((calls, rows, half_units), (2, 2, 3));
+}
+
 /// Routes that read one item, with their requests.
 async fn single_item_routes(shop: &Shop) -> Vec<(&'static str, Value)> {
     let product = shop.product("kettle", 4999, 5).await;

@@ -3,6 +3,7 @@
 
 mod orders;
 mod payments;
+mod unshipped;
 
 use serde_json::{Value, json};
 use tests::events;

@@ -8,6 +8,7 @@ mod free_orders;
 mod late_provider_events;
 mod one_price;
 mod provider_unavailable;
+mod sales;
 mod stopped_consumer;
 
 use std::{collections::BTreeMap, io::Write, time::Duration};

@@ -89,6 +89,15 @@ fn singles_of(calls: &str) -> u64 {
     calls.bytes().map(|call| faults_of(call).len() as u64).sum()
 }
 
+/// The cases of [`single`] with a fault at this call of a story: none after its last call.
+pub fn singles_at(story: usize, call: usize) -> Vec<(Fault, u64)> {
+    let stories = calls();
+    let Some(fault) = stories[story].as_bytes().get(call) else { return Vec::new() };
+    let earlier: u64 = stories[..story].iter().map(|calls| singles_of(calls)).sum();
+    let first = earlier + singles_of(&stories[story][..call]);
+    faults_of(*fault).iter().copied().zip(first..).collect()
+}
+
 /// The number of cases of [`pair`]: each fault at a call, and each fault at a later one.
 pub fn pairs() -> u64 {
     calls().iter().map(|calls| pairs_of(calls)).sum()
@@ -107,8 +116,29 @@ fn pairs_at(calls: &str, call: usize) -> u64 {
     (faults_of(calls.as_bytes()[call]).len() * FAULTS.len()) as u64 * later
 }
 
-/// Plays a story with one fault.
+/// Plays a story with one fault. Checks the number of calls, on which [`pair`] depends.
 pub async fn single(case: u64) -> Outcome {
+    let (story, call, fault) = single_of(case);
+    let played = play(story, &[(call, fault)]).await;
+    let known = &calls()[story];
+    let most = known.len() as u64 + MORE_CALLS;
+    assert!(
+        played.calls <= most || pairs_of(known) == 0,
+        "{fault:?} at call {call} of \"{}\" leads to {} calls, more than {most}",
+        STORIES[story].name,
+        played.calls
+    );
+    Outcome { calls: played.calls, ..Outcome::default() }
+}
+
+/// Plays a case of [`single`] with a defect, which may make more calls.
+pub async fn defective(case: u64) {
+    let (story, call, fault) = single_of(case);
+    play(story, &[(call, fault)]).await;
+}
+
+/// The story, the call and the fault of a case of [`single`].
+fn single_of(case: u64) -> (usize, u64, Fault) {
     let (story, mut rest) = story_of(case, singles_of);
     let known = &calls()[story];
     let (mut call, mut faults) = (0, faults_of(known.as_bytes()[0]));
@@ -117,15 +147,7 @@ pub async fn single(case: u64) -> Outcome {
         call += 1;
         faults = faults_of(known.as_bytes()[call]);
     }
-    let fault = faults[rest as usize];
-    let calls = play(story, &[(call as u64, fault)]).await.calls;
-    let most = known.len() as u64 + MORE_CALLS;
-    assert!(
-        calls <= most || pairs_of(known) == 0,
-        "{fault:?} at call {call} of \"{}\" leads to {calls} calls, more than {most}",
-        STORIES[story].name
-    );
-    Outcome { calls, ..Outcome::default() }
+    (story, call as u64, faults[rest as usize])
 }
 
 /// Plays a story with two faults.

@@ -23,6 +23,8 @@ struct Settings {
     scale: Scale,
     promise: Option<String>,
     case: Option<u64>,
+    /// A part of the names of the defects to be played.
+    kind: Option<String>,
     first: u64,
     cases: Option<u64>,
     seconds: Option<u64>,
@@ -47,6 +49,7 @@ impl Settings {
             },
             promise,
             case: number("CASE"),
+            kind: text("KIND"),
             first: number("FIRST").unwrap_or_default(),
             cases: number("CASES"),
             seconds: number("SECONDS"),
@@ -56,7 +59,12 @@ impl Settings {
     /// The cases of a promise to be played.
     fn cases(&self, promise: &Promise) -> Cases {
         if let Some(case) = self.case {
-            return Cases { first: case, end: case + 1, step: 1, seconds: None };
+            return Cases { first: case, end: case + 1, ..Cases::default() };
+        }
+        if let Some(kind) = self.kind.as_ref().filter(|_| promise.name == BITES) {
+            let named = bites::named(kind);
+            assert!(!named.is_empty(), "KIND is a part of no defect's name");
+            return Cases { end: named.len() as u64, named, ..Cases::default() };
         }
         let first = if promise.is_random { self.first } else { 0 };
         let number = match (promise.cases)(self.scale) {
@@ -70,23 +78,35 @@ impl Settings {
         let is_spread = self.scale == Scale::Sample && !promise.is_random && number > 0;
         let step = if is_spread { (all / number).max(1) } else { 1 };
         let seconds = self.seconds.filter(|_| promise.is_random);
-        Cases { first, end: first + number * step, step, seconds }
+        Cases { first, end: first + number * step, step, seconds, named: Vec::new() }
     }
 }
 
 /// Every `step`-th case from `first` to before `end`.
-#[derive(Clone, Copy)]
 struct Cases {
     first: u64,
     end: u64,
     step: u64,
     /// After this time no further case begins.
     seconds: Option<u64>,
+    /// The cases at these numbers, if they are not the numbers themselves.
+    named: Vec<u64>,
+}
+
+impl Default for Cases {
+    fn default() -> Self {
+        Self { first: 0, end: 0, step: 1, seconds: None, named: Vec::new() }
+    }
 }
 
 impl Cases {
-    fn number(self) -> u64 {
+    fn number(&self) -> u64 {
         (self.end - self.first).div_ceil(self.step)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u64> {
+        let case = move |number: u64| self.named.get(number as usize).copied().unwrap_or(number);
+        (self.first..self.end).step_by(self.step as usize).map(case)
     }
 }
 
@@ -123,7 +143,7 @@ pub fn run() -> ExitCode {
             continue;
         }
         let started = Instant::now();
-        let total = prove(promise, cases);
+        let total = prove(promise, &cases);
         let seconds = started.elapsed().as_secs_f64();
         println!(
             "{:<62} {:>9} {:>10} {seconds:>7.1} {:>10}",
@@ -170,7 +190,7 @@ pub fn run() -> ExitCode {
 
 /// Plays cases of a promise in one process per core. Cases with a trace are played again by another
 /// number of processes, which must have the same traces.
-fn prove(promise: &Promise, cases: Cases) -> Total {
+fn prove(promise: &Promise, cases: &Cases) -> Total {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let mut total = play(promise, cases, cores);
     if total.traces.is_empty() || !total.violations.is_empty() {
@@ -189,50 +209,46 @@ fn prove(promise: &Promise, cases: Cases) -> Total {
 }
 
 /// Plays cases of a promise in this number of processes. The first violation ends all of them,
-/// unless the promise continues.
-fn play(promise: &Promise, cases: Cases, processes: usize) -> Total {
-    let Cases { first, end, step, seconds } = cases;
+/// unless the promise continues: then each process gets its next case once it has reported one.
+fn play(promise: &Promise, cases: &Cases, processes: usize) -> Total {
     let number = cases.number();
     let workers = processes.min(usize::try_from(number).unwrap_or(processes));
     let (reports, received) = mpsc::channel();
+    let mut next = cases.iter();
     let mut children: Vec<Child> = Vec::new();
-    for number in 0..workers {
-        let share = Share {
-            promise: promise.name.to_owned(),
-            first: first + number as u64 * step,
-            end,
-            step: workers * step as usize,
-            seconds,
-            calls: faults::counted_calls(),
-            defects: if promise.name == BITES { bites::found_cases() } else { Vec::new() },
-        };
+    for worker in 0..workers {
         let mut child = Command::new(env::current_exe().unwrap())
             .arg(COMMAND)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut input = child.stdin.take().unwrap();
-        input.write_all(serde_json::to_string(&share).unwrap().as_bytes()).unwrap();
-        drop(input);
+        send(&mut child, &serde_json::to_string(&share(promise, cases, worker, workers)).unwrap());
+        if promise.continues {
+            send_next(&mut child, &mut next);
+        }
         let output = BufReader::new(child.stdout.take().unwrap());
         let reports = reports.clone();
         thread::spawn(move || {
             for line in output.lines() {
                 let line = line.unwrap_or_default();
-                let _ = reports.send(serde_json::from_str::<Report>(&line));
+                let _ = reports.send((worker, serde_json::from_str::<Report>(&line)));
             }
         });
         children.push(child);
     }
     drop(reports);
     let mut total = Total::default();
-    for report in received {
+    for (worker, report) in received {
         let report = report.unwrap_or_else(|error| Report {
-            violations: vec![Violation { case: first, text: format!("a worker died: {error}") }],
+            violations: vec![Violation {
+                case: cases.first,
+                text: format!("a worker died: {error}"),
+            }],
             ..Report::default()
         });
-        if promise.continues {
+        if promise.continues && report.runs > 0 {
+            send_next(&mut children[worker], &mut next);
             show(&report, total.runs, number);
         }
         total.runs += report.runs;
@@ -254,9 +270,37 @@ fn play(promise: &Promise, cases: Cases, processes: usize) -> Total {
     }
     if total.violations.is_empty() && !is_complete {
         let text = format!("a worker died: {} of {number} cases were played", total.runs);
-        total.violations.push(Violation { case: first, text });
+        total.violations.push(Violation { case: cases.first, text });
     }
     total
+}
+
+/// The share of a worker. The cases of a promise that continues are sent later, one by one.
+fn share(promise: &Promise, cases: &Cases, worker: usize, workers: usize) -> Share {
+    Share {
+        promise: promise.name.to_owned(),
+        first: cases.first + worker as u64 * cases.step,
+        end: cases.end,
+        step: workers * cases.step as usize,
+        seconds: cases.seconds,
+        calls: faults::counted_calls(),
+        defects: if promise.name == BITES { bites::found_cases() } else { Vec::new() },
+    }
+}
+
+/// Sends a line to a worker.
+fn send(worker: &mut Child, line: &str) {
+    let input = worker.stdin.as_mut().unwrap();
+    // A worker that died is reported by its missing cases.
+    let _ = writeln!(input, "{line}");
+}
+
+/// Sends its next case to a worker, or ends it.
+fn send_next(worker: &mut Child, cases: &mut impl Iterator<Item = u64>) {
+    match cases.next() {
+        Some(case) => send(worker, &case.to_string()),
+        None => drop(worker.stdin.take()),
+    }
 }
 
 /// Prints the report of a case at once.
@@ -266,6 +310,6 @@ fn show(report: &Report, played: u64, number: u64) {
         println!("{:>4}/{number}  {fact}", played + 1);
     }
     for violation in &report.violations {
-        println!("{:>4}/{number}  CASE={}: {}", played + 1, violation.case, violation.text);
+        println!("{:>4}/{number}  {}", played + 1, violation.text);
     }
 }

@@ -4,6 +4,7 @@
 //!   functions die.
 //! - Buyers pay twice, never pay, cancel, or have to complete 3-D Secure. Webhooks arrive.
 //! - Operators refund, ship and reshard stock. The clock jumps.
+//! - In every third schedule buyers also order in markets, while admins change the rules of prices.
 //!
 //! Every order settles even if lost messages are never redelivered. The ledger reconciles once an
 //! operator has redriven them.
@@ -11,6 +12,8 @@
 mod outage;
 mod people;
 pub mod releases;
+mod rules;
+mod shopping;
 
 use std::collections::BTreeMap;
 
@@ -19,7 +22,7 @@ use tests::{aws::Fault, events, provider::Network, rng::Rng, sqs::QueuedMessage}
 
 use crate::{
     faults::FAULTS,
-    stage::{PRICE, QUEUES, Stage, TABLES},
+    stage::{PRICE, QUEUES, Setup, Stage, TABLES},
 };
 
 /// The queues and the tables of orders are the first ones. What a seed does depends on their order:
@@ -31,13 +34,15 @@ const POSTED: u64 = 4;
 /// The schedules, of each eight, in which every second order costs nothing. The regression seeds
 /// are not among them.
 const FREE: [u64; 2] = [1, 4];
+/// The schedules, of each three, with markets. The regression seeds are not among them.
+const IN_MARKETS: u64 = 1;
 /// The number of calls of a step of the daily audit.
 const AUDIT_CALLS: u64 = 300;
 
 /// The outcome of a schedule.
 pub struct Played {
     pub trace: String,
-    /// The final states of its orders.
+    /// The final states of its orders, and what buyers in markets met.
     pub ends: Vec<String>,
     /// The number of AWS calls.
     pub calls: u64,
@@ -53,6 +58,10 @@ struct Schedule {
     admin_requests: u32,
     /// Whether every second order costs nothing.
     has_free_orders: bool,
+    /// Whether some orders are placed in markets.
+    has_markets: bool,
+    /// What buyers in markets met, to be counted over all schedules.
+    facts: Vec<&'static str>,
     /// Percentage of calls with an injected fault.
     faults: u64,
     /// The state of the provider's network between outages.
@@ -64,7 +73,7 @@ struct Schedule {
 
 /// Plays one schedule.
 pub async fn play(seed: u64) -> Played {
-    Schedule::new(seed).await.play().await
+    Schedule::new(seed, seed % 3 == IN_MARKETS).await.play().await
 }
 
 impl Schedule {
@@ -74,32 +83,37 @@ impl Schedule {
         self.stage.check();
         self.continue_confirmed().await;
         self.settle().await;
-        let ends = self.stage.check();
+        let mut ends = self.stage.check();
         self.redrive().await;
         let again = self.stage.check();
         self.stage.ensure(again == ends, || {
             format!("the redrive changed the final state of orders: {ends:?}, {again:?}")
         });
+        self.stage.check_documents();
         self.stage.check_ledger(self.seed.is_multiple_of(4)).await;
         if self.seed % 8 == POSTED {
             self.post_balances().await;
         }
+        ends.extend(self.facts.iter().map(|fact| (*fact).to_owned()));
         let calls = self.stage.shop.aws.requests() as u64;
         Played { trace: self.stage.trace().to_owned(), ends, calls }
     }
 
-    async fn new(seed: u64) -> Self {
+    async fn new(seed: u64, has_markets: bool) -> Self {
         let mut rng = Rng::new(seed);
         let in_stock = 1 + rng.next() % 10;
         let faults = rng.next() % 41;
         let name = format!("SEED={seed}, {faults} of 100 calls with faults");
+        let setup = Setup { in_stock: in_stock as u32, has_accounts: false, has_markets };
         Self {
             seed,
             rng,
-            stage: Stage::new(name, in_stock as u32, false).await,
+            stage: Stage::new(name, setup).await,
             payments: 0,
             admin_requests: 0,
             has_free_orders: FREE.contains(&(seed % 8)),
+            has_markets,
+            facts: Vec::new(),
             faults,
             network: Network::Up,
             lost_changes: Vec::new(),
@@ -123,7 +137,10 @@ impl Schedule {
             if is_free {
                 self.stage.reprice(0);
             }
-            self.place(number).await;
+            let is_in_market = self.has_markets && !is_free && self.chance(75);
+            if !(is_in_market && self.place_in_market(number).await) {
+                self.place(number).await;
+            }
             if is_free {
                 self.stage.reprice(PRICE);
             }
@@ -144,8 +161,9 @@ impl Schedule {
     }
 
     async fn run_steps(&mut self, steps: u32) {
+        let kinds = if self.has_markets { 33 } else { 28 };
         for _ in 0..steps {
-            match self.below(28) {
+            match self.below(kinds) {
                 0..7 => self.publish().await,
                 7..16 => self.deliver().await,
                 16 | 17 => self.pay().await,
@@ -157,10 +175,12 @@ impl Schedule {
                 25 => self.change_network(),
                 26 if self.chance(15) => self.provider_outage().await,
                 26 => self.deliver_late_charges().await,
-                _ => {
+                27 => {
                     let seconds = [1, 10, 60, 60, 600][self.below(5) as usize];
                     self.stage.advance_clock(seconds);
                 }
+                28 | 29 => self.publish_rules().await,
+                _ => self.deliver_rules().await,
             }
         }
     }
@@ -211,9 +231,14 @@ impl Schedule {
         self.clear_faults();
     }
 
-    /// Sends the changes of one table to its publisher: some twice, some never.
+    /// Sends the changes of one table of orders to its publisher.
     async fn publish(&mut self) {
         let table = TABLES[self.below(ORDER_TABLES) as usize];
+        self.publish_changes(table).await;
+    }
+
+    /// Sends the changes of a table to its publisher: some twice, some never.
+    async fn publish_changes(&mut self, table: &'static str) {
         if !self.stage.has_changes(table) {
             return;
         }
@@ -235,10 +260,15 @@ impl Schedule {
         }
     }
 
-    /// Delivers a random message to its consumer: some twice, some never.
+    /// Delivers a random message of the queues of orders.
     async fn deliver(&mut self) {
-        let first = self.below(ORDER_QUEUES as u64) as usize;
-        let mut queues = (0..ORDER_QUEUES).map(|step| QUEUES[(first + step) % ORDER_QUEUES]);
+        self.deliver_one(&QUEUES[..ORDER_QUEUES]).await;
+    }
+
+    /// Delivers a random message of some queues to its consumer: some twice, some never.
+    async fn deliver_one(&mut self, of: &[&'static str]) {
+        let first = self.below(of.len() as u64) as usize;
+        let mut queues = (0..of.len()).map(|step| of[(first + step) % of.len()]);
         let waiting = |queue: &&str| self.stage.shop.aws.queues().count(queue) > 0;
         let Some(queue) = queues.find(waiting) else { return };
         let chosen = self.below(self.stage.shop.aws.queues().count(queue) as u64) as usize;

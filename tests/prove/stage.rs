@@ -1,9 +1,11 @@
-//! A shop with one product and its orders, as the promises drive it: what happens is noted in a
-//! trace, and each violation ends with that trace.
+//! A shop with one or two products and its orders, as the promises drive it: what happens is noted
+//! in a trace, and each violation ends with that trace.
 
 mod checks;
 mod invariants;
 mod ledger;
+pub mod markets;
+mod prices;
 mod race;
 
 use std::{
@@ -19,15 +21,17 @@ use serde_json::{Value, json};
 use shared::clock::{Clock, Timestamp};
 use tests::{
     aws::{Aws, Called},
-    dynamodb::{Defect, Item, Kinds, text},
+    dynamodb::{Defect, Item, WriteRequest, text},
     events,
     provider::ProviderDefect,
     rng::Rng,
     shop::{PAY_WITHIN, Shop, clock, consumer_of, publisher_of},
 };
 
-/// The queues of orders, then those of deleted accounts.
-pub const QUEUES: [&str; 12] = [
+use self::prices::Accepted;
+
+/// The queues of orders, then those of deleted accounts and of copies.
+pub const QUEUES: [&str; 15] = [
     "order-events",
     "reserve-stock",
     "release-stock",
@@ -40,10 +44,13 @@ pub const QUEUES: [&str; 12] = [
     "record-entry",
     "update-buyer",
     "forget-recipient",
+    "product-changes",
+    "compile-market",
+    "replicate-pricing",
 ];
-/// The tables of orders, then that of accounts. Their changes are published.
-pub const TABLES: [&str; 4] = ["orders", "stock", "payments", "users"];
-/// The price of the product, in cents.
+/// The tables of orders, then those of accounts and prices. Their changes are published.
+pub const TABLES: [&str; 6] = ["orders", "stock", "payments", "users", "products", "pricing"];
+/// The price of the first product, in cents.
 pub const PRICE: i64 = 2999;
 /// The final state of an order whose charge request was lost, and which was cancelled before the
 /// request was repeated.
@@ -73,8 +80,8 @@ thread_local! {
     static DEFECT: RefCell<Option<Deviation>> = const { RefCell::new(None) };
     /// Whether the writes of shops are recorded.
     static IS_RECORDING: Cell<bool> = const { Cell::new(false) };
-    /// The last shop whose writes are recorded.
-    static RECORDED: RefCell<Option<Aws>> = const { RefCell::new(None) };
+    /// The last shop that has a defect, or whose writes are recorded, and its calls until then.
+    static OBSERVED: RefCell<Option<(Aws, usize)>> = const { RefCell::new(None) };
 }
 
 /// Gives every shop that is built from now on this defect, or none.
@@ -87,15 +94,38 @@ pub fn record(is_recording: bool) {
     IS_RECORDING.set(is_recording);
 }
 
-/// The kinds of writes of the last shop whose writes were recorded.
-pub fn recorded() -> Kinds {
-    RECORDED.take().map(|aws| aws.database().kinds()).unwrap_or_default()
+/// The writes of the last shop, each with the number of the call since the shop was built.
+pub fn recorded() -> Vec<WriteRequest> {
+    let Some((aws, before)) = OBSERVED.take() else { return Vec::new() };
+    let mut writes = aws.database().recorded_writes();
+    for write in &mut writes {
+        write.call -= before;
+    }
+    writes
+}
+
+/// The number of writes of the last shop that its defect has changed.
+pub fn effects() -> u64 {
+    OBSERVED.take().map_or(0, |(aws, _)| aws.database().effects())
+}
+
+/// What a shop has before the first order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Setup {
+    /// The quantity of each product.
+    pub in_stock: u32,
+    /// Whether the buyer has an account.
+    pub has_accounts: bool,
+    /// Whether there are markets, and a second product: see [`markets`].
+    pub has_markets: bool,
 }
 
 /// An order that was placed.
 pub struct Order {
     pub id: String,
     pub buyer: String,
+    /// The price that the buyer has seen before; `None` if they have not asked for it.
+    accepted: Option<Accepted>,
 }
 
 /// What the shop had recorded and sent before the first order.
@@ -108,6 +138,8 @@ struct Before {
 pub struct Stage {
     pub shop: Shop,
     pub product: String,
+    /// All products, of which `product` is the first.
+    pub products: Vec<String>,
     pub orders: Vec<Order>,
     /// How the run is repeated: `SEED=17`.
     name: String,
@@ -132,9 +164,10 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// A shop with this quantity in stock. Its buyers have accounts only if a case needs them.
-    pub async fn new(name: String, in_stock: u32, has_accounts: bool) -> Self {
-        let (aws, product) = prepared(in_stock, has_accounts).await;
+    /// A shop that is set up. Its buyers have accounts, and it has markets, only if a case needs
+    /// them.
+    pub async fn new(name: String, setup: Setup) -> Self {
+        let (aws, products) = prepared(setup).await;
         let aws = aws.copy().lean();
         aws.watch(invariants::check);
         let defect = DEFECT.with_borrow(Clone::clone);
@@ -142,8 +175,10 @@ impl Stage {
             aws.database().make(defect.clone());
         }
         if IS_RECORDING.get() {
-            aws.database().record_kinds();
-            RECORDED.set(Some(aws.clone()));
+            aws.database().record_writes();
+        }
+        if IS_RECORDING.get() || defect.is_some() {
+            OBSERVED.set(Some((aws.clone(), aws.requests())));
         }
         let positions = TABLES.map(|table| (table, aws.database().latest_change(&full(table))));
         let started = clock().now();
@@ -155,7 +190,8 @@ impl Stage {
         }
         Self {
             shop,
-            product,
+            product: products[0].clone(),
+            products,
             orders: Vec::new(),
             name,
             started,
@@ -170,6 +206,11 @@ impl Stage {
             posts_balances: false,
             race: None,
         }
+    }
+
+    /// Adds an order that was placed at a price that the buyer has not seen before.
+    pub fn placed(&mut self, id: String, buyer: String) {
+        self.orders.push(Order { id, buyer, accepted: None });
     }
 
     /// Adds a line to the trace: the time, what happened, and the faults that hit its calls.
@@ -428,25 +469,27 @@ impl Stage {
 }
 
 thread_local! {
-    /// The shops that [`prepared`] has built, by their arguments.
-    static PREPARED: RefCell<BTreeMap<(u32, bool), (Aws, String)>> =
+    /// The shops that [`prepared`] has built, and their products.
+    static PREPARED: RefCell<BTreeMap<Setup, (Aws, Vec<String>)>> =
         const { RefCell::new(BTreeMap::new()) };
 }
 
-/// A shop that sells this quantity of one product, and the product's id. It is built once.
-async fn prepared(in_stock: u32, has_accounts: bool) -> (Aws, String) {
-    let arguments = (in_stock, has_accounts);
-    if let Some(found) = PREPARED.with_borrow(|prepared| prepared.get(&arguments).cloned()) {
+/// A shop that is set up, and the ids of its products. It is built once.
+async fn prepared(setup: Setup) -> (Aws, Vec<String>) {
+    if let Some(found) = PREPARED.with_borrow(|prepared| prepared.get(&setup).cloned()) {
         return found;
     }
     let shop = Shop::over(Aws::new(), clock());
-    let product = shop.product("teapot", PRICE, in_stock).await;
-    if has_accounts {
+    let mut products = vec![shop.product("teapot", PRICE, setup.in_stock).await];
+    if setup.has_markets {
+        products.push(markets::open(&shop, setup.in_stock).await);
+    }
+    if setup.has_accounts {
         shop.ada().await;
     }
     shop.harness().drain_queues().await;
-    let made = (shop.aws, product);
-    PREPARED.with_borrow_mut(|prepared| prepared.insert(arguments, made.clone()));
+    let made = (shop.aws, products);
+    PREPARED.with_borrow_mut(|prepared| prepared.insert(setup, made.clone()));
     made
 }
 

@@ -4,13 +4,15 @@
 //! idempotency key. Messages, changes and webhooks are delivered until they are processed.
 
 mod acts;
+mod checkout;
 mod paths;
+mod prices;
 
 use std::{future::Future, pin::Pin};
 
 use tests::provider::Network;
 
-use crate::stage::Stage;
+use crate::stage::{Setup, Stage};
 
 /// A story of one order.
 pub struct Story {
@@ -60,6 +62,7 @@ pub const STORIES: &[Story] = stories![
     "not paid", paths::not_paid, "cancelled";
     "expired while the charge is in flight", paths::expired, "cancelled";
     "cancelled before its stock is reserved", paths::cancelled_at_once, "cancelled";
+    "a second unpaid order is rejected", paths::too_many_unpaid, "cancelled";
     "cancelled while it waits for its payment", paths::cancelled_unpaid, "cancelled";
     "cancelled before its charge is requested", paths::cancelled_before_charge, "cancelled";
     "cancelled before its payment is opened", paths::cancelled_before_opening, "cancelled";
@@ -82,12 +85,19 @@ pub const STORIES: &[Story] = stories![
     "free, and cancelled before its stock is reserved", paths::free_cancelled_at_once, "cancelled";
     "nothing is shipped", paths::download, "delivered";
     "nothing is shipped, then cancelled", paths::download_cancelled, "cancelled, refunded";
+    "prices and the rules of a market change", prices::changed, "cancelled";
+    "free by promotions, and delivered", checkout::free_by_promotions, "delivered";
 ];
+
+/// The stories in a shop with markets.
+const IN_MARKETS: [&str; 1] = ["free by promotions, and delivered"];
 
 impl Story {
     /// The stage of a story, before it begins.
     pub async fn stage(&self, case: &str) -> Stage {
-        Stage::new(format!("{case}: {}", self.name), IN_STOCK, true).await
+        let has_markets = IN_MARKETS.contains(&self.name);
+        let setup = Setup { in_stock: IN_STOCK, has_accounts: true, has_markets };
+        Stage::new(format!("{case}: {}", self.name), setup).await
     }
 
     /// Plays the story, and lets everything settle without further faults.
@@ -102,6 +112,7 @@ impl Story {
         stage.deliver_late_charges().await;
         stage.settle().await;
         let ends = stage.check();
+        stage.check_documents();
         stage.check_ledger(false).await;
         if stage.posts_balances {
             stage.check_balances().await;

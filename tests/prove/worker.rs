@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     panic::{self, AssertUnwindSafe},
     process::ExitCode,
     sync::{Arc, Mutex},
@@ -12,13 +13,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bites, faults,
-    promises::{Facts, promise},
+    promises::{Facts, Promise, promise},
 };
 
 /// The argument that makes this program a worker.
 pub const COMMAND: &str = "worker";
 
-/// The cases of one worker.
+/// The cases of one worker, or of a promise that continues after a violation all of them: these are
+/// sent one by one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Share {
     pub promise: String,
@@ -54,13 +56,22 @@ pub struct Violation {
     pub text: String,
 }
 
-/// Plays the share that it reads from standard input as JSON, and prints its reports.
+/// Plays the share that is the first line of standard input as JSON, and prints its reports. The
+/// lines after it are cases.
 pub fn run() -> ExitCode {
-    let share = std::io::read_to_string(std::io::stdin()).unwrap();
+    let mut lines = io::stdin().lines();
+    let share = lines.next().unwrap().unwrap();
     let mut share: Share = serde_json::from_str(&share).unwrap();
     faults::set_calls(std::mem::take(&mut share.calls));
     bites::set_cases(std::mem::take(&mut share.defects));
-    print(&play(&share));
+    let promise = promise(&share.promise).unwrap();
+    if promise.continues {
+        let cases = lines.map(|case| case.unwrap().parse().unwrap());
+        print(&play(promise, cases, None));
+    } else {
+        let cases = (share.first..share.end).step_by(share.step);
+        print(&play(promise, cases, share.seconds));
+    }
     ExitCode::SUCCESS
 }
 
@@ -69,10 +80,9 @@ fn print(report: &Report) {
     println!("{}", serde_json::to_string(report).unwrap());
 }
 
-/// Plays a share. Prints the reports of its cases if the promise continues after a violation, and
+/// Plays cases. Prints the report of each of them if the promise continues after a violation, and
 /// returns what is not printed.
-fn play(share: &Share) -> Report {
-    let promise = promise(&share.promise).unwrap();
+fn play(promise: &Promise, cases: impl Iterator<Item = u64>, seconds: Option<u64>) -> Report {
     let violation = Arc::new(Mutex::new(String::new()));
     let found = violation.clone();
     panic::set_hook(Box::new(move |panic| {
@@ -86,8 +96,8 @@ fn play(share: &Share) -> Report {
         .build()
         .unwrap();
     let mut report = Report::default();
-    let (started, limit) = (Instant::now(), share.seconds.map(Duration::from_secs));
-    for case in (share.first..share.end).step_by(share.step) {
+    let (started, limit) = (Instant::now(), seconds.map(Duration::from_secs));
+    for case in cases {
         if limit.is_some_and(|limit| started.elapsed() > limit) {
             report.has_stopped = true;
             break;

@@ -14,7 +14,9 @@ use crate::{
     Orders,
     domain::{
         Product,
-        cart::{Cart, CartContent, CartQuote, CartToken, Opener, QuantityLimits, Stamp},
+        cart::{
+            Cart, CartContent, CartQuote, CartRefusal, CartToken, Opener, QuantityLimits, Stamp,
+        },
         pricing::Pricing,
     },
     error::OrderError,
@@ -53,6 +55,7 @@ pub struct CartPrices {
     asked: Vec<(String, String)>,
     rules: Vec<Arc<Pricing>>,
     max_per_order: u32,
+    requires_market: bool,
     now: Timestamp,
 }
 
@@ -84,8 +87,9 @@ impl Orders {
         let PriceInputs { rules: found, products } = inputs;
         rules.extend(found.into_iter().map(|pricing| self.pricing_cache.keep(pricing, now)));
         let asked = wanted.iter().map(|(market, country)| names(market, country)).collect();
-        let max_per_order = self.limits.max_per_order;
-        Ok(CartPrices { read, products, asked, rules, max_per_order, now })
+        let (max_per_order, requires_market) =
+            (self.limits.max_per_order, self.limits.requires_market);
+        Ok(CartPrices { read, products, asked, rules, max_per_order, requires_market, now })
     }
 
     /// Reads what prices a cart, and prices it.
@@ -112,7 +116,11 @@ impl CartPrices {
     }
 
     pub fn quote(&self, cart: &Cart) -> CartQuote {
-        cart.quote(self.limits(), &self.rules, self.now)
+        let mut quote = cart.quote(self.limits(), &self.rules, self.now);
+        if self.requires_market && cart.content.market.is_none() {
+            quote.refusals.push(CartRefusal::NoMarket);
+        }
+        quote
     }
 }
 

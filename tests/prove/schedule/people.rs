@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::{aws::Called, dynamodb::text, events};
 
 use super::Schedule;
-use crate::stage::{Order, PRICE};
+use crate::stage::PRICE;
 
 const TOKENS: [&str; 11] = [
     "tok_ok",
@@ -21,7 +21,7 @@ const TOKENS: [&str; 11] = [
 ];
 
 /// How often a buyer sends an order before it is a violation.
-const MOST_ATTEMPTS: usize = 1000;
+pub(super) const MOST_ATTEMPTS: usize = 1000;
 /// A buyer may have up to five unpaid orders.
 const ORDERS_OF_A_BUYER: u64 = 4;
 
@@ -29,10 +29,7 @@ impl Schedule {
     pub(super) async fn place(&mut self, number: u64) {
         let quantity = 1 + self.below(3) as u32;
         let token = if self.chance(70) { Some(self.token()) } else { None };
-        let buyer = match number / ORDERS_OF_A_BUYER {
-            0 => events::USER.to_owned(),
-            other => format!("usr_0199c2a8-0000-7000-8000-0000000001{other:02}"),
-        };
+        let buyer = Self::buyer(number);
         let body = events::order_request(&self.stage.product, quantity, token);
         let key = format!("order-{number}");
         let request = events::post("/orders", &body).caller(&buyer).header("idempotency-key", &key);
@@ -41,7 +38,7 @@ impl Schedule {
             if called.status() == 201 {
                 let id = called.json()["id"].as_str().unwrap_or_default().to_owned();
                 self.stage.note(&format!("placed {id}: {quantity} with {token:?}"));
-                self.stage.orders.push(Order { id, buyer });
+                self.stage.placed(id, buyer);
                 return;
             }
             self.stage.ensure([502, 503].contains(&called.status()), || {
@@ -51,8 +48,16 @@ impl Schedule {
         self.stage.fail(&format!("create-order failed {MOST_ATTEMPTS} times"));
     }
 
+    /// The buyer of an order.
+    pub(super) fn buyer(number: u64) -> String {
+        match number / ORDERS_OF_A_BUYER {
+            0 => events::USER.to_owned(),
+            other => format!("usr_0199c2a8-0000-7000-8000-0000000001{other:02}"),
+        }
+    }
+
     /// A random card token, in half of the cases a good one.
-    fn token(&mut self) -> &'static str {
+    pub(super) fn token(&mut self) -> &'static str {
         let chosen = self.below(2 * TOKENS.len() as u64) as usize;
         TOKENS.get(chosen).copied().unwrap_or(TOKENS[0])
     }

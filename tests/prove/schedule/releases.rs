@@ -118,7 +118,7 @@ impl Mixed {
             other.get_or_insert_with(start).clone()
         });
         other.begin();
-        let mut schedule = Schedule::new(seed).await;
+        let mut schedule = Schedule::new(seed, false).await;
         // Releases before 0.2.0 charge 0 for a free order.
         schedule.has_free_orders = false;
         let mixture = Mixture { rng: Rng::new(seed ^ 0x5eed), all: None, of: BTreeMap::new() };

@@ -43,6 +43,10 @@ impl Stage {
             let id = order_id(order);
             let charge = charges.get(id).map(|charge| &**charge);
             self.check_order(order, charge, &payments);
+            let charged = charge.map_or(total(order), |charge| number(charge, "amount"));
+            self.ensure(charged == total(order), || {
+                format!("{id} costs {}, and {charged} is charged", total(order))
+            });
             if is_fulfilled(order) {
                 sold += number(order, "item_count");
             }
@@ -56,6 +60,7 @@ impl Stage {
             };
             ends.push(format!("{}{refunded}", text(order, "status")));
         }
+        self.check_prices();
         let left = self.received() - sold;
         self.ensure(self.quantities() == (left, left), || {
             format!("the stock is {:?} instead of {left}", self.quantities())
@@ -122,8 +127,9 @@ impl Stage {
         self.ensure(entry.is_none(), || format!("{id} is free, and the ledger has {entry:?}"));
     }
 
-    /// Checks that each buyer was notified of the end of their order.
+    /// Checks that each buyer was notified of the end of their order, with its total.
     pub(super) fn check_mails(&self) {
+        self.check_mailed_totals();
         if let Some(at) = self.account_deleted_at {
             return self.check_erasure(at);
         }
@@ -186,7 +192,7 @@ impl Stage {
         charges.map(|charge| (text(&charge, "order_id").to_owned(), charge)).collect()
     }
 
-    /// The quantity of the product that was received, minus the quantity that was written off.
+    /// The quantity of the products that was received, minus the quantity that was written off.
     pub(super) fn received(&self) -> i64 {
         let items = self.shop.aws.stored("stock");
         let movements = items.iter().filter(|item| text(item, "pk").starts_with("MOVE#"));
@@ -206,7 +212,7 @@ fn is_fulfilled(order: &Item) -> bool {
     ["confirmed", "shipped", "delivered"].contains(&text(order, "status"))
 }
 
-fn total(order: &Item) -> i64 {
+pub(super) fn total(order: &Item) -> i64 {
     let totals = order.get("totals").and_then(Attribute::members);
     totals.map_or(0, |totals| number(totals, "total"))
 }

@@ -30,7 +30,8 @@ impl Stage {
         };
         for event in asked {
             let report = self.audit(event).await;
-            let checked = if audits_everything { (self.orders.len(), 1) } else { (1, 0) };
+            let all = (self.orders.len(), self.products.len());
+            let checked = if audits_everything { all } else { (1, 0) };
             let is_checked =
                 report["checked"] == checked.0 && report["products_checked"] == checked.1;
             self.ensure(is_checked, || format!("{report:#}"));
@@ -87,21 +88,25 @@ impl Stage {
         self.ensure(is_posted, || {
             format!("the run until {until} ended with the posting {posting:?}")
         });
-        let items = self.shop.aws.stored("ledger");
-        let stored = items.iter().find(|item| {
-            text(item, "pk").starts_with("BALANCES#") && text(item, "sk") == self.product
+        let mut stored = self.shop.aws.stored("ledger");
+        stored.retain(|item| {
+            text(item, "pk").starts_with("BALANCES#")
+                && self.products.iter().any(|product| text(item, "sk") == product)
         });
+        self.ensure(stored.len() == self.products.len(), || format!("the balances: {stored:?}"));
         let accounts = self.accounts(Some(posted_until));
         for bucket in ["on_hand", "shipped_out", "outside"] {
-            let stored = stored.map(|balance| number(balance, bucket));
+            let stored: i64 = stored.iter().map(|balance| number(balance, bucket)).sum();
             let sum = accounts.get(bucket).copied().unwrap_or_default();
-            self.ensure(stored == Some(sum), || {
-                format!("the balance of {bucket} is {stored:?}, and the entries sum to {sum}")
+            self.ensure(stored == sum, || {
+                format!("the balance of {bucket} is {stored}, and the entries sum to {sum}")
             });
         }
-        // The audit adds the entries since then to the balance.
-        let report = self.audit(json!({ "product_id": self.product })).await;
-        self.ensure(report["products_checked"] == 1, || format!("{report:#}"));
+        // The audit adds the entries since then to the balances.
+        for product in &self.products {
+            let report = self.audit(json!({ "product_id": product })).await;
+            self.ensure(report["products_checked"] == 1, || format!("{report:#}"));
+        }
     }
 
     /// The item `AUDIT` of this sort key; empty if it does not exist.
@@ -114,8 +119,8 @@ impl Stage {
             .unwrap_or_default()
     }
 
-    /// The sum of each account over the entries that were recorded before a time, or over all.
-    /// There is one product, and the balances of all orders are added up.
+    /// The sum of each account over the entries that were recorded before a time, or over all. The
+    /// balances of all products, and those of all orders, are added up.
     fn accounts(&self, before: Option<&str>) -> BTreeMap<String, i64> {
         let mut accounts = BTreeMap::new();
         let is_included = |entry: &Item| before.is_none_or(|time| text(entry, "recorded") < time);

@@ -10,7 +10,7 @@ use tests::{
     events::Http,
 };
 
-use crate::stage::{Order, Stage};
+use crate::stage::Stage;
 
 /// How often a client sends a request before it is a violation.
 const MOST_ATTEMPTS: usize = 20;
@@ -45,7 +45,14 @@ impl Stage {
         let called = self.insist("create-order", events::order("order", &body)).await;
         self.ensure(called.status() == 201, || format!("create-order: {:?}", called.answer));
         let id = called.json()["id"].as_str().unwrap_or_default().to_owned();
-        self.orders.push(Order { id, buyer: events::USER.to_owned() });
+        self.placed(id, events::USER.to_owned());
+    }
+
+    /// A buyer whose e-mail address is not verified sends an order without a card.
+    pub(super) async fn place_unverified(&mut self, key: &str) -> Called {
+        let body = events::order_request(&self.product, 1, None);
+        let request = events::post("/orders", &body).unverified_caller(events::USER);
+        self.insist("create-order", request.header("idempotency-key", key)).await
     }
 
     pub(super) async fn pay(&mut self, token: &str) {
@@ -69,7 +76,7 @@ impl Stage {
         self.step("ship-order", events::ADMIN, Some(parcel)).await;
     }
 
-    pub(super) async fn refund(&mut self, key: &str, cents: Option<i64>) {
+    pub(super) async fn refund(&mut self, key: &str, cents: Option<i64>) -> Called {
         let mut body = json!({ "reason": "The lid was broken" });
         if let Some(cents) = cents {
             body["amount"] = json!({ "amount": cents, "currency": "USD" });
@@ -77,7 +84,7 @@ impl Stage {
         let request = events::post("/refunds", &body)
             .caller(events::ADMIN)
             .path_parameter("payment_id", &self.payment());
-        self.insist("create-refund", request.header("idempotency-key", key)).await;
+        self.insist("create-refund", request.header("idempotency-key", key)).await
     }
 
     pub(super) async fn reshard(&mut self, shards: u32) {
@@ -87,6 +94,32 @@ impl Stage {
             .caller(events::ADMIN)
             .header("idempotency-key", "shards");
         self.insist("adjust-stock", request).await;
+    }
+
+    /// The buyer saves two addresses, changes the first and deletes the second.
+    pub(super) async fn keep_addresses(&mut self) {
+        let (mut ids, mut version) = (Vec::new(), String::new());
+        for key in ["home", "office"] {
+            let body = json!({ "address": address("London"), "default_shipping": true });
+            let request = events::post("/users/me/addresses", &body).caller(events::USER);
+            let saved = self.insist("create-address", request.header("idempotency-key", key)).await;
+            self.ensure(saved.status() == 201, || format!("create-address: {:?}", saved.answer));
+            ids.push(saved.json()["id"].as_str().unwrap_or_default().to_owned());
+            version = saved.header("etag").unwrap_or_default();
+        }
+        let of = |method: &str, id: &str| {
+            let request = events::http(method, "/users/me/addresses").caller(events::USER);
+            request.path_parameter("address_id", id)
+        };
+        let body = json!({ "address": address("Bath") }).to_string();
+        let request = of("PATCH", &ids[0]).header("content-type", "application/json").body(&body);
+        self.insist("update-address", request.header("if-match", &version)).await;
+        self.insist("delete-address", of("DELETE", &ids[1])).await;
+        let listed = self.insist("list-addresses", of("GET", &ids[0])).await.json();
+        let city = |saved: &Value| saved["address"]["city"].clone();
+        let cities: Option<Vec<Value>> =
+            listed["items"].as_array().map(|saved| saved.iter().map(city).collect());
+        self.ensure(cities == Some(vec![json!("Bath")]), || format!("the addresses are {listed}"));
     }
 
     pub(super) async fn delete_account(&mut self) {
@@ -165,4 +198,11 @@ impl Stage {
         let arrived = self.shop.aws.unless_it_dies(provider.deliver_late_charges()).await;
         self.note(&format!("late charge requests arrive: {arrived:?}"));
     }
+}
+
+/// An address of the buyer in this city.
+fn address(city: &str) -> Value {
+    json!({
+        "name": "Ada Lovelace", "line1": "12 St James's Square", "city": city, "postal_code": "SW1Y 4JH", "country": "GB",
+    })
 }

@@ -18,6 +18,11 @@ async fn placed(stage: &mut Stage, token: Option<&str>) {
 pub(super) async fn delivered(stage: &mut Stage) {
     stage.place(2, Some("tok_ok")).await;
     stage.drain().await;
+    delivered_from_here(stage).await;
+}
+
+/// The order is shipped and delivered.
+pub(super) async fn delivered_from_here(stage: &mut Stage) {
     stage.ship().await;
     stage.drain().await;
     stage.step("deliver-order", events::ADMIN, None).await;
@@ -207,6 +212,9 @@ pub(super) async fn refunded(stage: &mut Stage) {
     stage.drain().await;
     stage.refund("rest", None).await;
     stage.drain().await;
+    // Another refund under a used key.
+    let called = stage.refund("part", Some(2000)).await;
+    stage.ensure(called.status() == 422, || format!("create-refund: {:?}", called.answer));
 }
 
 pub(super) async fn refunded_by_provider(stage: &mut Stage) {
@@ -265,16 +273,18 @@ async fn disputed(stage: &mut Stage, end: &str) {
 
 pub(super) async fn account_deleted(stage: &mut Stage) {
     placed(stage, Some("tok_ok")).await;
+    stage.keep_addresses().await;
     stage.delete_account().await;
     stage.drain().await;
-    stage.ship().await;
-    stage.drain().await;
-    stage.step("deliver-order", events::ADMIN, None).await;
-    stage.drain().await;
+    delivered_from_here(stage).await;
 }
 
+/// The messages of the ledger arrive again after their entries are posted.
 pub(super) async fn posted(stage: &mut Stage) {
-    placed(stage, Some("tok_ok")).await;
+    stage.place(1, Some("tok_ok")).await;
+    stage.drain_without("record-entry").await;
+    let messages = stage.shop.aws.queues().waiting("record-entry");
+    stage.drain().await;
     stage.settle().await;
     stage.wait_for_posting();
     for _ in 0..3 {
@@ -282,6 +292,24 @@ pub(super) async fn posted(stage: &mut Stage) {
             break;
         }
     }
+    for message in messages {
+        stage.shop.aws.queues().give_back("record-entry", message);
+    }
+    stage.drain().await;
+    stage.wait_for_posting();
+}
+
+/// A buyer without a verified e-mail address may have one unpaid order.
+pub(super) async fn too_many_unpaid(stage: &mut Stage) {
+    let called = stage.place_unverified("order").await;
+    stage.ensure(called.status() == 201, || format!("create-order: {:?}", called.answer));
+    let id = called.json()["id"].as_str().unwrap_or_default().to_owned();
+    stage.placed(id, events::USER.to_owned());
+    let called = stage.place_unverified("another").await;
+    stage.ensure(called.status() == 409, || format!("create-order: {:?}", called.answer));
+    stage.drain().await;
+    stage.step("cancel-order", events::USER, None).await;
+    stage.drain().await;
 }
 
 /// The order costs nothing: its card is not charged, and it cannot be paid.
@@ -289,10 +317,7 @@ pub(super) async fn free(stage: &mut Stage) {
     stage.reprice(0);
     placed(stage, Some("tok_ok")).await;
     stage.pay("tok_ok").await;
-    stage.ship().await;
-    stage.drain().await;
-    stage.step("deliver-order", events::ADMIN, None).await;
-    stage.drain().await;
+    delivered_from_here(stage).await;
 }
 
 /// Nothing is shipped: the order is delivered once its stock is committed.

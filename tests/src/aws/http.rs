@@ -102,7 +102,12 @@ impl Aws {
         let carry_out = || {
             let (status, text) = match service {
                 "cloudwatch" => return self.0.cloudwatch.call(body),
-                "dynamodb" => self.carry_out(operation, &json, &String::from_utf8_lossy(body)),
+                "dynamodb" => {
+                    self.0.dynamodb.set_call(Some(number));
+                    let answer = self.carry_out(operation, &json, &String::from_utf8_lossy(body));
+                    self.0.dynamodb.set_call(None);
+                    answer
+                }
                 "sqs" => self.0.sqs.call(operation, &json),
                 "secretsmanager" => self.0.secrets.call(operation, &json),
                 "codedeploy" => self.0.codedeploy.call(operation, &json),

@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 
 use self::{defect::Defects, error::Error, schema::Schema, table::Table};
 pub use self::{
-    defect::{Change, Defect, Kinds},
+    defect::{Change, Defect, WriteRequest},
     number::Number,
     value::{Attribute, Item, number, text},
 };
@@ -133,20 +133,31 @@ impl DynamoDb {
         self.lock().defects.defect = Some(defect);
     }
 
-    /// Records the kinds of writes from now on.
-    pub fn record_kinds(&self) {
-        self.lock().defects.kinds = Some(Kinds::new());
+    /// The number of writes that the defect has changed so far.
+    pub fn effects(&self) -> u64 {
+        self.lock().defects.effects
+    }
+
+    /// Records the requests with writes from now on.
+    pub fn record_writes(&self) {
+        self.lock().defects.requests = Some(Vec::new());
+    }
+
+    /// The recorded requests with writes.
+    pub fn recorded_writes(&self) -> Vec<WriteRequest> {
+        self.lock().defects.requests.clone().unwrap_or_default()
+    }
+
+    /// Executes the AWS call with this number, or writes of a test. Only those of calls have defects
+    /// and are recorded.
+    pub(crate) fn set_call(&self, number: Option<usize>) {
+        self.lock().defects.call = number;
     }
 
     /// The tables and keys of items whose version a write did not increase. Such a write overwrites
     /// a version that its writer has not read.
     pub fn lost_updates(&self) -> Vec<(String, String)> {
         self.lock().lost_updates.clone()
-    }
-
-    /// The recorded kinds of writes: each with its table, operation, keys and expressions.
-    pub fn kinds(&self) -> Kinds {
-        self.lock().defects.kinds.clone().unwrap_or_default()
     }
 
     /// Answers one request with a status and a JSON body.

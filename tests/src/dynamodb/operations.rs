@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Change, State,
+    Change, State, defect,
     error::{Error, Reason},
     key_condition::Selection,
     request::{
@@ -218,7 +218,8 @@ impl State {
     pub(super) fn write(&mut self, mut request: Write, kind: Kind) -> Result<String, Error> {
         let expressions = request.expressions(kind)?;
         check_item_size(&request)?;
-        let accepted = self.accept(&mut request, kind, &expressions)?;
+        let change = self.changes(&[(kind, &request)]).first().copied().flatten();
+        let accepted = self.accept(&mut request, kind, &expressions, change)?;
         self.store(&request.table_name, accepted);
         Ok("{}".to_owned())
     }
@@ -259,8 +260,10 @@ impl State {
         self.check_targets(&writes)?;
         let mut accepted = Vec::with_capacity(writes.len());
         let mut reasons: Vec<Reason> = Vec::with_capacity(writes.len());
+        let kinds: Vec<_> = writes.iter().map(|(write, kind, _)| (*kind, write)).collect();
+        let mut changes = self.changes(&kinds).into_iter();
         for (write, kind, expressions) in &mut writes {
-            match self.accept(write, *kind, expressions) {
+            match self.accept(write, *kind, expressions, changes.next().flatten()) {
                 Ok(write) => {
                     accepted.push(write);
                     reasons.push(None);
@@ -300,6 +303,20 @@ impl State {
         Ok(())
     }
 
+    /// The defect of each write of a request. Empty without a defect.
+    fn changes(&mut self, writes: &[(Kind, &Write)]) -> Vec<Option<Change>> {
+        if !self.defects.is_active() {
+            return Vec::new();
+        }
+        let name = |(kind, write): &(Kind, &Write)| {
+            let position = self.table(&write.table_name).and_then(|table| target(table, write));
+            // A write without a valid key is rejected later.
+            position.map(|position| defect::name(*kind, write, &position)).unwrap_or_default()
+        };
+        let kinds = writes.iter().map(name).collect();
+        self.defects.changes(kinds)
+    }
+
     /// Carries out a write whose condition holds.
     fn store(&mut self, table: &str, accepted: Accepted) {
         let Accepted { position, item, is_lost_update } = accepted;
@@ -309,29 +326,34 @@ impl State {
         self.table_mut(table).write(position, item);
     }
 
-    /// Evaluates a write. Takes the item out of its request.
+    /// Evaluates a write, with the defect that it may have. Takes the item out of its request.
     fn accept(
         &mut self,
         request: &mut Write,
         kind: Kind,
         expressions: &Expressions,
+        change: Option<Change>,
     ) -> Result<Accepted, Error> {
-        let position = target(self.table(&request.table_name)?, request)?;
-        let change = self.defects.change(kind, request, &position);
         let table = self.table(&request.table_name)?;
+        let position = target(table, request)?;
         if let Some(item) = &request.item {
             table.schema.check_index_keys(item, None)?;
         }
-        let existing = table.get(&position);
-        let parameters = request.parameters();
-        if let Some(condition) = &expressions.condition
-            && change.is_none()
-            && !condition.tree.holds(existing.map(|item| &**item), parameters)
-        {
-            let item = existing.filter(|_| request.returns_item()).cloned();
-            self.defects.failed(kind, request, &position);
-            return Err(Error::ConditionFailed(item));
+        let existing = table.get(&position).cloned();
+        let holds = expressions.condition.as_ref().is_none_or(|condition| {
+            condition.tree.holds(existing.as_deref(), request.parameters())
+        });
+        if !holds && change.is_none() {
+            self.defects.condition_failed();
+            return Err(Error::ConditionFailed(existing.filter(|_| request.returns_item())));
         }
+        let has_effect = match change {
+            Some(Change::Unconditional) => !holds,
+            Some(Change::LeftOut) => true,
+            None => false,
+        };
+        self.defects.effects += u64::from(has_effect);
+        let (table, existing) = (self.table(&request.table_name)?, existing.as_ref());
         let item = match kind {
             _ if change == Some(Change::LeftOut) => existing.cloned(),
             Kind::Put => request.item.take().map(Arc::new),
@@ -346,7 +368,7 @@ impl State {
 }
 
 /// Whether a write that sets the version of an item does not increase it: the write is based on an
-/// earlier version, and the later one is lost.
+/// earlier version, and the later one is lost. Each run of a resync writes the same version once.
 fn is_lost_update(
     kind: Kind,
     request: &Write,
@@ -359,7 +381,8 @@ fn is_lost_update(
         Kind::Delete | Kind::Check => false,
     };
     let version = |item: Option<&Arc<Item>>| {
-        item.filter(|item| item.contains_key("version")).map(|item| number(item, "version"))
+        let versioned = item.filter(|item| item.contains_key("version"));
+        versioned.map(|item| (number(item, "version"), number(item, "resync_run")))
     };
     match (version(existing), version(item)) {
         (Some(before), Some(after)) => sets_version && after <= before,

@@ -6,12 +6,12 @@ use orders::domain::{
     pricing::{Destination, Price, Pricing},
     quote::{Purchase, RequestedLine, Terms, quote},
 };
-use shared::{address::CountryCode, ids::ProductId};
+use shared::address::CountryCode;
 
 use super::{update_order::change, *};
 
 /// Two spoons at 29.99: 59.98 less 10 %, shipping 4.90 and tax of 20 %.
-const TOTAL: i64 = 7066;
+pub(super) const TOTAL: i64 = 7066;
 const ANOTHER_METHOD: &str = "shp_0199c2a8-0000-7000-8000-0000000000ff";
 
 pub(super) fn usd(amount: i64) -> Value {

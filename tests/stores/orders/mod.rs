@@ -2,6 +2,7 @@
 //! their buyer and the shop.
 
 mod advance_order;
+mod carts;
 mod catch_up;
 mod create_order;
 mod free;

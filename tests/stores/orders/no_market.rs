@@ -71,3 +71,17 @@ async fn repeated_request_without_a_market_returns_its_order() {
     assert_eq!((again.status(), again.body()), (201, placed.body()));
     assert_eq!(again.header("idempotent-replayed").as_deref(), Some("true"));
 }
+
+/// A cart shows what keeps it from being ordered before the buyer orders it.
+#[tokio::test]
+async fn cart_without_a_market_is_refused_in_a_production_shop_only() {
+    for is_production in [false, true] {
+        let fixture = OrdersFixture::new().await.with_stage(is_production).await;
+        let created = fixture.call("create-cart", events::post("/carts", &json!({})).event()).await;
+        assert_eq!(created.status(), 201, "{:?}", created.answer);
+        let refusals = created.json()["refusals"].clone();
+        let refusals = refusals.as_array().unwrap();
+        let is_refused = refusals.iter().any(|refusal| refusal["code"] == "no_market");
+        assert_eq!(is_refused, is_production, "{refusals:?}");
+    }
+}

@@ -55,8 +55,8 @@ pub struct Cart {
     pub cart_id: CartId,
     /// Incremented by every write.
     pub version: u64,
-    /// The write of this version. It tells the result of a write apart from an equal change of a
-    /// concurrent request.
+    /// The id of the write of this version. It distinguishes the result of a write from an equal
+    /// change by a concurrent request.
     pub write_id: Uuid,
     pub owner: CartOwner,
     pub state: CartState,
@@ -287,3 +287,6 @@ impl QuantityLimits<'_> {
         product.and_then(|product| product.max_per_order).unwrap_or(self.max_per_order)
     }
 }
+
+#[cfg(test)]
+mod tests;

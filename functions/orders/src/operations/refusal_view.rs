@@ -59,6 +59,8 @@ impl From<&CartRefusal> for RefusalView {
             }
             CartRefusal::MarketRequired => Self::plain("market_required"),
             CartRefusal::AddressRequired => Self::plain("shipping_address_required"),
+            CartRefusal::BillingAddressRequired => Self::plain("billing_address_required"),
+            CartRefusal::NoMarket => Self::plain("no_market"),
             CartRefusal::UnknownMarket => Self::plain("unknown_market"),
             CartRefusal::Price { refusal, currency } => Self::new(refusal, *currency),
         }

@@ -458,3 +458,6 @@ impl CartItem {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -272,7 +272,7 @@ impl Cart {
         }
         let mut content = change.fields_after(&self.content);
         content.lines = change.lines_after(&self.content, limits)?;
-        // The prices of another market are no news.
+        // A price of another market is not a change of the price.
         if content.market != self.content.market {
             for line in &mut content.lines {
                 line.seen_price = None;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::domain::{Order, order_request::MAX_QUANTITY};
 
-/// What becomes of two carts.
+/// The outcome of merging two carts.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Merge {
     /// The guest's cart was merged into this cart before.

@@ -30,7 +30,7 @@ pub struct CartQuote {
     /// What keeps the goods from being ordered. Empty if they can be ordered at this total.
     pub refusals: Vec<CartRefusal>,
     pub warnings: Vec<Warning>,
-    /// The shipping methods that the goods can use, the cheapest first; or why there are none.
+    /// The shipping methods that the goods can use, the cheapest first; or why no method can be used.
     pub shipping_options: Result<Vec<PricedShipping>, Vec<CartRefusal>>,
 }
 
@@ -68,6 +68,10 @@ pub enum CartRefusal {
     MarketRequired,
     /// Nothing says where the goods are shipped to or taxed.
     AddressRequired,
+    /// Nothing is shipped, and nothing says where the goods are taxed.
+    BillingAddressRequired,
+    /// The cart names no market, and the shop sells only in markets.
+    NoMarket,
     /// There are no rules of the market for the country.
     UnknownMarket,
     /// The rules of the market refuse it. The currency is that of the market.
@@ -125,7 +129,14 @@ impl Cart {
     ) -> CartQuote {
         let requested = self.requested(limits);
         let mut refusals = self.refused_lines(limits);
-        let requires_shipping = requested.iter().any(|line| line.product.requires_shipping);
+        // An empty cart may still get goods that are shipped.
+        let requires_shipping =
+            requested.is_empty() || requested.iter().any(|line| line.product.requires_shipping);
+        let no_address = if requires_shipping {
+            CartRefusal::AddressRequired
+        } else {
+            CartRefusal::BillingAddressRequired
+        };
         let destination = self.content.destination(requires_shipping);
         let pricing = destination.as_ref().and_then(|destination| {
             rules.iter().find(|pricing| {
@@ -136,7 +147,7 @@ impl Cart {
         let shipping_method = self.content.shipping_method;
         let terms = match (&self.content.market, &destination, pricing) {
             (None, ..) => Ok(Terms::Catalogue),
-            (Some(_), None, _) => Err(CartRefusal::AddressRequired),
+            (Some(_), None, _) => Err(no_address.clone()),
             (Some(_), Some(_), None) => Err(CartRefusal::UnknownMarket),
             (Some(_), Some(destination), Some(pricing)) => {
                 Ok(Terms::Market(Purchase { pricing, destination, shipping_method, now }))
@@ -147,7 +158,7 @@ impl Cart {
             Ok(Terms::Catalogue) if shipping_method.is_some() => {
                 refusals.push(CartRefusal::MarketRequired);
             }
-            Ok(Terms::Market(_)) if !has_address => refusals.push(CartRefusal::AddressRequired),
+            Ok(Terms::Market(_)) if !has_address => refusals.push(no_address),
             Ok(_) => {}
             Err(refusal) => refusals.push(refusal.clone()),
         }

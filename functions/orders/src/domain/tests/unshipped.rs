@@ -2,6 +2,7 @@
 //! their stock is committed.
 
 use super::{
+    cart::CartContent,
     destination::{DestinationAddress, possible_countries},
     pricing::Pricing,
     quote::MarketError,
@@ -180,6 +181,38 @@ fn rules_are_read_for_the_countries_of_both_addresses() {
     assert_eq!(rules, ["shop GB", "shop DE"]);
     let request = order_request(json!({ "billing_address": address("DE", None) }));
     assert_eq!(request.rules(), [], "an order without a market has no rules");
+}
+
+/// A cart and the order of its goods are taxed at the same address.
+#[test]
+fn cart_has_the_destination_of_its_order() {
+    let (here, there) = (address("GB", None), address("DE", None));
+    for (shipping, billing, country, if_shipped, otherwise, countries) in [
+        (Some(&here), Some(&there), None, "GB", "DE", "GB DE"),
+        (Some(&here), None, Some("FR"), "GB", "GB", "GB"),
+        (None, Some(&there), Some("FR"), "FR", "DE", "DE FR"),
+        (None, Some(&there), None, "none", "DE", "DE"),
+        (None, None, Some("FR"), "FR", "FR", "FR"),
+        (None, None, None, "none", "none", ""),
+    ] {
+        let content = CartContent {
+            market: Some(serde_json::from_value(json!("shop")).unwrap()),
+            country: country.map(|country| serde_json::from_value(json!(country)).unwrap()),
+            shipping_address: shipping
+                .map(|address| serde_json::from_value(address.clone()).unwrap()),
+            billing_address: billing
+                .map(|address| serde_json::from_value(address.clone()).unwrap()),
+            ..CartContent::default()
+        };
+        let of = |requires_shipping| {
+            let destination = content.destination(requires_shipping);
+            destination.map_or("none".to_owned(), |destination| destination.country.to_string())
+        };
+        assert_eq!((of(true), of(false)), (if_shipped.to_owned(), otherwise.to_owned()));
+        let rules: Vec<String> =
+            content.rules().iter().map(|(_, country)| country.to_string()).collect();
+        assert_eq!(rules.join(" "), countries);
+    }
 }
 
 #[test]
