@@ -155,6 +155,32 @@ async fn cart_costs_two_reads_and_a_change_one_more_write() {
     costs(&shop.call("merge-cart", merge.event()).await, calls);
 }
 
+/// The products are known only from the cart, so they are a second read.
+#[tokio::test(start_paused = true)]
+async fn order_of_a_cart_costs_two_reads_and_one_transaction_and_a_replay_one_read() {
+    let (shop, product) = shop().await;
+    // The key that derives network names is cached.
+    assert_eq!(shop.order("earlier", &product, 1, None).await.status(), 201);
+    let created = events::post("/carts", &json!({})).caller(events::USER).event();
+    let cart = id(&shop.call("create-cart", created).await);
+    let changes = json!({ "set": [{ "product_id": product, "quantity": 2 }] });
+    let changed = events::post("/carts", &changes).caller(events::USER);
+    let changed = changed.path_parameter("cart_id", &cart).event();
+    let cart = shop.call("change-cart", changed).await.json();
+    let body = json!({
+        "cart_id": cart["id"], "cart_version": cart["version"], "expected_total": cart["totals"]["total"],
+    });
+    let request = events::order("first", &body).event();
+    let calls = ["BatchGetItem", "BatchGetItem", "TransactWriteItems"];
+    for (is_repeated, calls) in [(false, &calls[..]), (true, &calls[..1])] {
+        let (called, one_after_the_other) =
+            round_trips(&shop, "create-order", &request, calls).await;
+        assert_eq!(called.header("idempotent-replayed").is_some(), is_repeated);
+        costs(&called, calls);
+        assert_eq!(one_after_the_other, calls.len() as u128, "{calls:?}");
+    }
+}
+
 #[tokio::test]
 async fn order_action_costs_one_read_and_one_write() {
     let (shop, product) = shop().await;

@@ -1,6 +1,7 @@
 //! Bodies: malformed JSON, wrong types, sizes above the limit, broken rules and texts.
 
 mod fields;
+mod order_of_cart;
 mod rules;
 mod texts;
 mod types;

@@ -7,6 +7,7 @@ mod example;
 mod free_orders;
 mod late_provider_events;
 mod one_price;
+mod ordered_carts;
 mod provider_unavailable;
 mod sales;
 mod stopped_consumer;

@@ -99,6 +99,15 @@ impl Orders {
     pub async fn quote_cart(&self, cart: &Cart) -> Result<CartQuote, OrderError> {
         Ok(self.read_cart_prices(&cart.content, []).await?.quote(cart))
     }
+
+    /// Prices a cart with the products and rules that its order depends on.
+    pub fn quote_for_order(&self, cart: &Cart, goods: PriceInputs, now: Timestamp) -> CartQuote {
+        let PriceInputs { rules, products } = goods;
+        let rules: Vec<Arc<Pricing>> = rules.into_iter().map(Arc::new).collect();
+        let max_per_order = self.limits.max_per_order;
+        let limits = QuantityLimits { products: &products, max_per_order };
+        quote(cart, limits, &rules, self.limits.requires_market, now)
+    }
 }
 
 impl CartPrices {
@@ -116,12 +125,23 @@ impl CartPrices {
     }
 
     pub fn quote(&self, cart: &Cart) -> CartQuote {
-        let mut quote = cart.quote(self.limits(), &self.rules, self.now);
-        if self.requires_market && cart.content.market.is_none() {
-            quote.refusals.push(CartRefusal::NoMarket);
-        }
-        quote
+        quote(cart, self.limits(), &self.rules, self.requires_market, self.now)
     }
+}
+
+/// Prices a cart. A shop that requires a market refuses a cart without one.
+fn quote(
+    cart: &Cart,
+    limits: QuantityLimits<'_>,
+    rules: &[Arc<Pricing>],
+    requires_market: bool,
+    now: Timestamp,
+) -> CartQuote {
+    let mut quote = cart.quote(limits, rules, now);
+    if requires_market && cart.content.market.is_none() {
+        quote.refusals.push(CartRefusal::NoMarket);
+    }
+    quote
 }
 
 fn names(market: &impl ToString, country: &impl ToString) -> (String, String) {

@@ -1,17 +1,25 @@
 //! Errors of orders, and the problem responses for them.
 
 use lambda_http::http::StatusCode;
+use serde::Serialize;
 use serde_json::json;
 use shared::{
-    http::IdempotencyKey, problem::Problem, queue::Retryable, secret::SecretError,
-    table::TableError, validation::Violation,
+    http::IdempotencyKey,
+    ids::{OrderId, ProductId},
+    money::{Currency, Money},
+    problem::Problem,
+    queue::Retryable,
+    secret::SecretError,
+    table::TableError,
+    validation::Violation,
 };
 
 use crate::{
     domain::{
-        cart::{CartError, MAX_LINES},
+        cart::{CartError, CartRefusal, MAX_LINES},
         number::order_number,
         placement::PlacementError,
+        pricing::Refusal,
         quote::MarketError,
         saga::Rejection,
     },
@@ -56,6 +64,9 @@ pub enum OrderError {
     NotAllUpdated { failed: usize },
     #[error(transparent)]
     Cart(#[from] CartError),
+    /// Another request ordered the cart.
+    #[error("cart became the order {order_id}")]
+    CartOrdered { order_id: OrderId },
     #[error("a request to a table of orders failed")]
     Table(#[from] TableError),
 }
@@ -68,7 +79,11 @@ impl OrderError {
     /// The error of a rejected placement. An order without a market in a shop that requires one is
     /// counted, because then no buyer of that storefront can order.
     pub(crate) fn rejected(error: PlacementError) -> Self {
-        if error == PlacementError::Market(MarketError::NoMarket) {
+        let no_market = [
+            PlacementError::Market(MarketError::NoMarket),
+            PlacementError::Cart(CartRefusal::NoMarket),
+        ];
+        if no_market.contains(&error) {
             tracing::error!("order without a market rejected, the storefront has to name a market");
             metrics::ORDER_WITHOUT_MARKET.increment();
         }
@@ -123,6 +138,9 @@ impl From<OrderError> for Problem {
                 Self::unavailable().caused_by(&unfinished)
             }
             OrderError::Cart(error) => cart_problem(error),
+            OrderError::CartOrdered { order_id } => {
+                ordered(Self::conflict("cart_ordered", "Cart ordered"), order_id)
+            }
             OrderError::Table(error) => error.into(),
         }
     }
@@ -172,6 +190,7 @@ fn placement_problem(error: PlacementError) -> Problem {
             }
         }
         PlacementError::Market(error) => market_problem(&error),
+        PlacementError::Cart(refusal) => refused_cart(&refusal),
     }
 }
 
@@ -241,11 +260,7 @@ fn market_problem(error: &MarketError) -> Problem {
                 "The goods are shipped. Choose one of `shipping_options` of POST /prices/preview.",
             ),
         ),
-        MarketError::BelowMinimum { minimum } => {
-            Problem::unprocessable("below_minimum", "Total below the minimum")
-                .detail("Order more, so that the total is 0 or at least the minimum.")
-                .with("minimum", json!(minimum))
-        }
+        MarketError::BelowMinimum { minimum } => below_minimum(Some(*minimum)),
     }
 }
 
@@ -253,12 +268,7 @@ fn cart_problem(error: CartError) -> Problem {
     match error {
         CartError::NotFound => Problem::not_found("cart"),
         CartError::Ordered { order_id } => {
-            Problem::new(StatusCode::GONE, "cart_ordered", "Cart ordered")
-                .detail(
-                    "The cart became the order in `order_id`. Create a new cart with POST /carts.",
-                )
-                .with("order_id", json!(order_id))
-                .with("number", order_number(order_id))
+            ordered(Problem::new(StatusCode::GONE, "cart_ordered", "Cart ordered"), order_id)
         }
         busy @ CartError::Busy => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "cart_busy", "Cart busy")
@@ -285,6 +295,108 @@ fn cart_problem(error: CartError) -> Problem {
             too_many_of_product(list, position, maximum)
         }
     }
+}
+
+/// Names the order that a cart became.
+fn ordered(problem: Problem, order_id: OrderId) -> Problem {
+    problem
+        .detail("Pay the order in `order_id`. To buy again, create a new cart with POST /carts.")
+        .with("order_id", json!(order_id))
+        .with("number", order_number(order_id))
+}
+
+/// The cart changed since its buyer saw it. `cart` is the view of the current one.
+pub fn cart_changed(cart: &impl Serialize) -> Problem {
+    Problem::conflict("cart_changed", "Cart changed")
+        .detail("Show the buyer the cart. To accept it, order again with its version and total.")
+        .with("cart", json!(cart))
+}
+
+/// Why a cart cannot be ordered. The cart shows the same code in `refusals`.
+fn refused_cart(refusal: &CartRefusal) -> Problem {
+    let (violation, product_id) = match refusal {
+        CartRefusal::Empty => (Violation::new("cart_empty", "Add a product to the cart."), None),
+        CartRefusal::UnknownProduct { product_id } => (
+            Violation::new("unknown_product", "Remove the product, which is no longer sold."),
+            Some(product_id),
+        ),
+        CartRefusal::TooManyOfProduct { product_id } => (
+            Violation::new("too_many_of_product", "Lower the quantity of the product."),
+            Some(product_id),
+        ),
+        CartRefusal::MarketRequired => (
+            Violation::new("market_required", "Choose a market, or remove the shipping method."),
+            None,
+        ),
+        CartRefusal::AddressRequired => (
+            Violation::new(
+                "shipping_address_required",
+                "Add the address that the goods are shipped to and taxed at.",
+            ),
+            None,
+        ),
+        CartRefusal::BillingAddressRequired => (
+            Violation::new(
+                "billing_address_required",
+                "Nothing is shipped. Add the billing address, where the goods are taxed.",
+            ),
+            None,
+        ),
+        CartRefusal::NoMarket => return market_problem(&MarketError::NoMarket),
+        CartRefusal::UnknownMarket => (
+            Violation::new(
+                "unknown_market",
+                "The market does not exist, or has no rules for the country of the destination.",
+            ),
+            None,
+        ),
+        CartRefusal::Price { refusal, currency } => return refused_price(refusal, *currency),
+    };
+    at_cart(&violation, product_id.copied())
+}
+
+/// Why the rules of a market refuse a cart. `currency` is that of the market.
+fn refused_price(refusal: &Refusal, currency: Option<Currency>) -> Problem {
+    let options = "Choose one of GET /carts/{cart_id}/shipping-options.";
+    let violation = match refusal {
+        Refusal::NotSoldHere { product_id } => {
+            let detail = "Remove the product, which has no price in the market.";
+            return at_cart(&Violation::new("not_sold_here", detail), Some(*product_id));
+        }
+        Refusal::NotDeliveredThere => Violation::new(
+            "not_delivered_there",
+            "The market does not deliver these goods to the country.",
+        ),
+        Refusal::UnknownRegion => Violation::new(
+            "unknown_region",
+            "Tax depends on the region here. Set its code of ISO 3166-2, such as CA or US-CA.",
+        ),
+        Refusal::ShippingUnavailable => Violation::new("shipping_unavailable", options),
+        Refusal::ShippingMethodRequired => Violation::new("shipping_method_required", options),
+        Refusal::BelowMinimum { minimum } => {
+            let minimum = i64::try_from(*minimum).unwrap_or(i64::MAX);
+            return below_minimum(currency.map(|currency| Money::new(minimum, currency)));
+        }
+        Refusal::AmountTooLarge => return placement_problem(PlacementError::AmountTooLarge),
+        Refusal::CurrencyMismatch => return placement_problem(PlacementError::CurrencyMismatch),
+    };
+    at_cart(&violation, None)
+}
+
+/// The problem of a cart whose content breaks a rule. The content is not in the request, so the
+/// pointer is that of its id.
+fn at_cart(violation: &Violation, product_id: Option<ProductId>) -> Problem {
+    let problem = Problem::invalid_field("/cart_id", violation);
+    match product_id {
+        Some(product_id) => problem.with("product_id", json!(product_id)),
+        None => problem,
+    }
+}
+
+fn below_minimum(minimum: Option<Money>) -> Problem {
+    Problem::unprocessable("below_minimum", "Total below the minimum")
+        .detail("Order more, so that the total is 0 or at least the minimum.")
+        .with("minimum", json!(minimum))
 }
 
 /// The problem of a placement error for a request whose list has another name than `items`.

@@ -386,6 +386,11 @@ fn product_key_text(product_id: ProductId) -> String {
     format!("PRODUCT#{product_id}")
 }
 
+/// The kind of an item: the part of its key before the first `#`.
+fn kind(item: &Item) -> &str {
+    text(item, "pk").split('#').next().unwrap_or_default()
+}
+
 fn text<'a>(item: &'a Item, name: &str) -> &'a str {
     item.get(name).and_then(|value| value.as_s().ok()).map_or("", String::as_str)
 }

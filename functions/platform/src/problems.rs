@@ -6,54 +6,38 @@
 //! repository's tests compare it with the code that creates problems and with the gateway's own
 //! responses.
 
+mod kinds;
 mod members;
 mod rules;
 
-pub use members::Member;
+use kinds::problem;
+pub use kinds::{Member, ProblemType, RULE_TITLE, Rule};
 use members::{
-    COUNT, MONEY, ORDER_ID, PAYMENT_ID, PAYMENT_STATE, PRICE, PRICE_EXAMPLE, REFUND_ID, REFUNDABLE,
-    TEXT, TOTALS, TOTALS_EXAMPLE, member, order_state,
+    CART, CART_EXAMPLE, COUNT, MONEY, ORDER_ID, PAYMENT_ID, PAYMENT_STATE_SCHEMA, PRICE,
+    PRICE_EXAMPLE, REFUND_ID, TEXT, TOTALS, TOTALS_EXAMPLE, member, order_state,
 };
-pub use rules::{RULES, Rule};
-
-#[derive(Clone, Copy, Debug)]
-pub struct ProblemType {
-    /// Stable name: the last segment of `type`.
-    pub code: &'static str,
-    pub status: u16,
-    pub title: &'static str,
-    /// Meaning, and what the client should do.
-    pub explanation: &'static str,
-    /// Headers besides those of every response.
-    pub headers: &'static [&'static str],
-    /// Members besides those of every problem document.
-    pub members: &'static [Member],
-}
-
-/// Title of the problem for every broken [`Rule`].
-pub const RULE_TITLE: &str = "The request breaks a rule";
-
-const fn problem(
-    status: u16,
-    code: &'static str,
-    title: &'static str,
-    explanation: &'static str,
-) -> ProblemType {
-    ProblemType { code, status, title, explanation, headers: &[], members: &[] }
-}
-
-impl ProblemType {
-    const fn headers(self, headers: &'static [&'static str]) -> Self {
-        Self { headers, ..self }
-    }
-
-    const fn members(self, members: &'static [Member]) -> Self {
-        Self { members, ..self }
-    }
-}
+pub use rules::RULES;
 
 const RETRY_AFTER: &[&str] = &["Retry-After"];
 const CHALLENGE: &[&str] = &["WWW-Authenticate"];
+const PAYMENT_STATE: &[Member] = &[member(
+    "payment_state",
+    "The state of the order's payment.",
+    "\"captured\"",
+    PAYMENT_STATE_SCHEMA,
+)];
+const ORDERED_CART: &str = "The cart became the order in `order_id`. Pay that order. To buy again, create a new cart with `POST /carts`; \
+    `from_order` gives it the lines of the order.";
+const ORDER_OF_CART: &[Member] = &[
+    member("order_id", "The order.", "\"ord_0199c2a8-0000-7000-8000-0000000000f1\"", ORDER_ID),
+    member("number", "The number of the order that people use.", "\"7K3M-Q8ZT-0V2R\"", TEXT),
+];
+const REFUNDABLE: &[Member] = &[member(
+    "refundable",
+    "The amount that can be refunded.",
+    "{\"amount\": 2999, \"currency\": \"USD\"}",
+    MONEY,
+)];
 
 /// Every problem except those of rules for one field, sorted by status and code.
 pub const PROBLEMS: &[ProblemType] = &[
@@ -195,6 +179,15 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem(409, "already_paid", "Order already paid", "Nothing is left to pay. Read the order.").members(PAYMENT_STATE),
     problem(
         409,
+        "cart_changed",
+        "Cart changed",
+        "The cart is not in the version that the request names, and nothing was ordered. Show the buyer the cart, and order again with \
+         its `version` and total.",
+    )
+    .members(&[member("cart", "The current cart, like the response of `GET /carts/{cart_id}`.", CART_EXAMPLE, CART)]),
+    problem(409, "cart_ordered", "Cart ordered", ORDERED_CART).members(ORDER_OF_CART),
+    problem(
+        409,
         "email_changed_recently",
         "E-mail address changed recently",
         "The address changed less than 48 hours ago. Wait, or withdraw the change with the link that was mailed to the previous address.",
@@ -316,10 +309,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         "Pay or cancel one of them, then repeat the request. An account with a verified e-mail address may have more.",
     )
     .members(&[member("maximum", "The maximum of unpaid orders.", "5", COUNT)]),
-    problem(410, "cart_ordered", "Cart ordered", "The cart became the order in `order_id`. Create a new cart.").members(&[
-        member("order_id", "The order.", "\"ord_0199c2a8-0000-7000-8000-0000000000f1\"", ORDER_ID),
-        member("number", "The number of the order that people use.", "\"7K3M-Q8ZT-0V2R\"", TEXT),
-    ]),
+    problem(410, "cart_ordered", "Cart ordered", ORDERED_CART).members(ORDER_OF_CART),
     problem(
         412,
         "precondition_failed",

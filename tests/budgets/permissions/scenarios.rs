@@ -4,6 +4,7 @@ mod accounts;
 mod carts;
 mod faults;
 mod mails;
+mod ordered_carts;
 mod payments;
 mod prices;
 mod stock;
@@ -21,6 +22,7 @@ pub(super) async fn play(seen: &Arc<Mutex<Actions>>) {
     prices::prices(seen).await;
     orders(seen).await;
     carts::carts(seen).await;
+    ordered_carts::ordered_carts(seen).await;
     payments::challenges_and_disputes(seen).await;
     mails::bounced_mails(seen).await;
     payments::refunds(seen).await;

@@ -81,11 +81,19 @@ impl Code {
         }
     }
 
-    /// The name of its example in the components. All broken rules share one.
-    fn key(self) -> &'static str {
+    /// The name of its example in the components: the code, with the status if the code has several.
+    /// All broken rules share one example.
+    fn key(self) -> String {
         match self {
-            Self::Problem(problem) => problem.code,
-            Self::Rule(_) => "broken_rule",
+            Self::Problem(problem) => {
+                let of_code = PROBLEMS.iter().filter(|other| other.code == problem.code);
+                if of_code.count() == 1 {
+                    problem.code.to_owned()
+                } else {
+                    format!("{}_{}", problem.code, problem.status)
+                }
+            }
+            Self::Rule(_) => "broken_rule".to_owned(),
         }
     }
 
@@ -117,10 +125,20 @@ impl Code {
     }
 }
 
-fn problem(code: &str) -> Code {
-    let known = PROBLEMS.iter().find(|problem| problem.code == code).map(Code::Problem);
+/// The problem or rule of this name. A code that has several statuses is named with one of them:
+/// `410 cart_ordered`.
+fn problem(name: &str) -> Code {
+    let (status, code) = match name.split_once(' ') {
+        Some((status, code)) => (status.parse::<u16>().ok(), code),
+        None => (None, name),
+    };
+    let mut named = PROBLEMS.iter().filter(|problem| {
+        problem.code == code && status.is_none_or(|status| status == problem.status)
+    });
+    let known = named.next().map(Code::Problem);
+    assert!(named.next().is_none(), "{name} has several statuses: name one of them");
     known.or_else(|| rule(code)).unwrap_or_else(|| {
-        panic!("{code} is answered, but functions/platform/src/problems.rs does not explain it")
+        panic!("{name} is answered, but functions/platform/src/problems.rs does not explain it")
     })
 }
 
@@ -153,9 +171,10 @@ pub fn add(document: &mut Value) {
                     continue;
                 }
                 let response = match codes[..] {
-                    [Code::Problem(one)] if !replayed => {
-                        responses.insert(one.code, response);
-                        json!({ "$ref": format!("#/components/responses/{}", one.code) })
+                    [one @ Code::Problem(_)] if !replayed => {
+                        let key = one.key();
+                        responses.insert(key.clone(), response);
+                        json!({ "$ref": format!("#/components/responses/{key}") })
                     }
                     _ => response,
                 };
@@ -167,10 +186,10 @@ pub fn add(document: &mut Value) {
     let mut elsewhere = Map::new();
     for code in ANSWERS_OF_NO_OPERATION.map(problem) {
         examples.insert(code.key(), json!({ "summary": code.title(), "value": code.example() }));
-        responses.insert(code.name(), response(&[code], false));
+        responses.insert(code.key(), response(&[code], false));
         elsewhere.insert(
             code.status().to_string(),
-            json!({ "$ref": format!("#/components/responses/{}", code.name()) }),
+            json!({ "$ref": format!("#/components/responses/{}", code.key()) }),
         );
     }
     document["x-answers-of-no-operation"] = elsewhere.into();
@@ -278,10 +297,7 @@ fn response(codes: &[Code], replayed: bool) -> Value {
     let examples: Map<String, Value> = codes
         .iter()
         .map(|code| {
-            (
-                code.key().to_owned(),
-                json!({ "$ref": format!("#/components/examples/{}", code.key()) }),
-            )
+            (code.key(), json!({ "$ref": format!("#/components/examples/{}", code.key()) }))
         })
         .collect();
     let mut own = Map::from_iter([("code".to_owned(), json!({ "enum": names }))]);

@@ -20,7 +20,7 @@ type Made = (u16, String, Option<String>);
 
 const CONSTRUCTORS: [(&str, u16); 3] =
     [("bad_request(", 400), ("conflict(", 409), ("unprocessable(", 422)];
-const STATUSES: [(&str, u16); 13] = [
+const STATUSES: [(&str, u16); 14] = [
     ("BAD_REQUEST", 400),
     ("UNAUTHORIZED", 401),
     ("PAYMENT_REQUIRED", 402),
@@ -28,6 +28,7 @@ const STATUSES: [(&str, u16); 13] = [
     ("NOT_FOUND", 404),
     ("METHOD_NOT_ALLOWED", 405),
     ("CONFLICT", 409),
+    ("GONE", 410),
     ("PRECONDITION_FAILED", 412),
     ("PAYLOAD_TOO_LARGE", 413),
     ("UNSUPPORTED_MEDIA_TYPE", 415),
@@ -239,8 +240,11 @@ fn lists_are_sorted_without_duplicates() {
     let rules: Vec<&str> = RULES.iter().map(|rule| rule.code).collect();
     assert!(problems.is_sorted_by(|one, next| one < next), "sort PROBLEMS by status and code");
     assert!(rules.is_sorted_by(|one, next| one < next), "sort RULES by code");
-    let codes: BTreeSet<&str> = PROBLEMS.iter().map(|known| known.code).collect();
-    assert_eq!(codes.len(), PROBLEMS.len(), "a code has one status");
+    let mut titles = BTreeMap::new();
+    for known in PROBLEMS {
+        let title = titles.entry(known.code).or_insert(known.title);
+        assert_eq!(*title, known.title, "{} has one title", known.code);
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod measuring;
 mod needs_review;
 mod no_market;
 mod numbers;
+mod order_cart;
 mod people;
 mod preview_prices;
 mod reading;
@@ -34,10 +35,13 @@ use orders::{
     Orders,
     domain::{
         Goal, Order, PaymentState, PlacedOrder, Placement, Status, StockState, actions,
-        buyer::Contact, saga::Event,
+        buyer::Contact, order_request::OrderRequest, saga::Event,
     },
     operations::publish_order_events::QUEUES,
-    store::{StoredOrder, WriteOutcome, placement::PlaceOutcome},
+    store::{
+        StoredOrder, WriteOutcome,
+        placement::{PlaceOutcome, PlacementWrite},
+    },
 };
 use serde_json::{Value, json};
 use shared::{
@@ -156,6 +160,7 @@ impl OrdersFixture {
         let placement = Placement {
             order_id: ids::derive(&[key]),
             user_id: UserId::parse(USER).unwrap(),
+            cart: None,
             buyer: Contact {
                 name: "Ada Lovelace".to_owned(),
                 email: "ada@example.com".to_owned(),
@@ -163,36 +168,28 @@ impl OrdersFixture {
             },
             fingerprint: "made of the request".to_owned(),
             terms: self.orders.limits.terms(true),
-            pricing: Vec::new(),
             network: None,
             trace: Trace::start(&Ids::seeded(1)),
         };
-        let order_request = serde_json::from_value(request.clone()).unwrap();
-        let order =
-            Order::place(placement, order_request, &products, self.clock.now(), self.orders.timing)
-                .unwrap();
+        let OrderRequest::Items(of_items) = serde_json::from_value(request.clone()).unwrap() else {
+            panic!("an order of items, and not {request}")
+        };
+        let (now, timing) = (self.clock.now(), self.orders.timing);
+        let order = Order::place(placement, of_items, &products, &[], now, timing).unwrap();
         let store = &self.orders.store;
-        let snapshot = store
-            .read_for_placement(
-                order.placed.order_id,
-                &[],
-                Vec::new(),
-                order.placed.user_id,
-                "nowhere",
-            )
-            .await
-            .unwrap();
-        let placed = store
-            .place(
-                &order,
-                "nowhere",
-                &snapshot.usage,
-                &[],
-                self.orders.limits.network,
-                self.clock.now(),
-            )
-            .await
-            .unwrap();
+        let (order_id, user_id) = (order.placed.order_id, order.placed.user_id);
+        let (snapshot, _) =
+            store.read_for_placement(order_id, user_id, "nowhere", &[], &[]).await.unwrap();
+        let write = PlacementWrite {
+            order: &order,
+            cart: None,
+            network: "nowhere",
+            network_limit: self.orders.limits.network,
+            usage: &snapshot.usage,
+            ended: &[],
+            now,
+        };
+        let placed = store.place(write).await.unwrap();
         assert!(matches!(placed, PlaceOutcome::Written), "{placed:?}");
         order.placed.order_id.to_string()
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use shared::address::Address;
 
 use super::{
+    cart::{Attributes, Locale, Note},
     order_request::{PaymentMethod, TaxId},
     progress::Progress,
     state::Status,
@@ -64,6 +65,12 @@ pub struct Customer {
     pub billing_address: Option<Address>,
     /// The tax number of the buyer, kept as long as the shipping address.
     pub tax_id: Option<TaxId>,
+    /// The language of the buyer.
+    pub locale: Option<Locale>,
+    /// What the buyer asks of the shop, kept as long as the shipping address.
+    pub note: Option<Note>,
+    /// Values that the storefront keeps with the order, kept as long as the shipping address.
+    pub attributes: Option<Attributes>,
     /// The method to charge as soon as the stock is reserved; `None` if the buyer pays with
     /// `POST /payments`.
     pub payment_method: Option<PaymentMethod>,
@@ -115,6 +122,8 @@ impl Customer {
                 self.shipping_address = None;
                 self.billing_address = None;
                 self.tax_id = None;
+                self.note = None;
+                self.attributes = None;
             }
         }
     }

@@ -6,7 +6,7 @@
 use shared::address::{Address, CountryCode};
 
 use super::{
-    order_request::OrderRequest,
+    order_request::OrderOfItems,
     placement::PlacedOrder,
     pricing::{Destination, Price},
     quote::{self, MarketError},
@@ -37,7 +37,7 @@ impl PlacedOrder {
     }
 }
 
-impl OrderRequest {
+impl OrderOfItems {
     /// The destination of an order in a market, and the address that it is. Without a market an order
     /// has no destination on which its price depends.
     pub(super) fn destination(

@@ -8,7 +8,8 @@
 //! - [`schedule`]: when the order is checked next, and which commands have no answer.
 //! - [`saga`]: applies an event to an order. [`command`]: the commands that an order sends to other
 //!   services.
-//! - [`order_request`]: the request to place an order. `destination`: what its price depends on.
+//! - [`order_request`]: the request to place an order. [`ordered_cart`]: the order that a cart becomes.
+//!   `destination`: what the price of an order depends on.
 //! - [`product`]: the copy of a product. [`pricing`]: the price of goods with promotions, shipping
 //!   and tax.
 //! - [`quote`]: what requested goods cost. [`price_preview`]: the request for an estimate.
@@ -28,6 +29,7 @@ pub mod history;
 pub mod number;
 pub mod order;
 pub mod order_request;
+pub mod ordered_cart;
 pub mod placement;
 pub mod price_preview;
 pub mod pricing;

@@ -4,8 +4,10 @@ use shared::{clock::Timestamp, telemetry::Trace};
 
 use super::{
     buyer::{Buyer, Customer},
-    order_request::OrderRequest,
-    placement::{PlacedOrder, Placement, PlacementError},
+    cart::{CartContent, CartQuote},
+    order_request::{OrderOfCart, OrderOfItems},
+    placement::{PlacedOrder, Placement, PlacementError, PricedGoods},
+    pricing::Pricing,
     product::Product,
     progress::Progress,
     schedule::{Schedule, Timing},
@@ -29,28 +31,65 @@ pub struct Order {
 }
 
 impl Order {
-    /// Prices an order from the copy of the catalogue and places it.
+    /// Prices the requested items and places an order of them. `pricing` has the rules of the
+    /// request's market for the country of its destination, if there are any.
     ///
     /// # Errors
-    /// If a product is unknown or its quantity exceeds its limit, the currencies differ, or the
-    /// total is too large or not the one that the buyer expected.
+    /// If a product is unknown or its quantity exceeds its limit, the goods cannot be ordered in the
+    /// market, or the total is too large or not the one that the buyer expected.
     pub fn place(
         placement: Placement,
-        order_request: OrderRequest,
+        of_items: OrderOfItems,
         products: &[Product],
+        rules: &[Pricing],
         now: Timestamp,
         timing: Timing,
     ) -> Result<Self, PlacementError> {
-        let placed = PlacedOrder::new(&placement, &order_request, products, now)?;
-        // Nothing charges the method of a free order, so it is not kept.
-        let payment_method = order_request.payment_method.filter(|_| !placed.is_free());
+        let goods = PricedGoods::of_items(&placement, &of_items, products, rules, now)?;
+        let goods = goods.check(of_items.expected_total)?;
+        let placed = PlacedOrder::new(&placement, goods, now);
         let customer = Customer {
             buyer: Buyer::Known(placement.buyer),
             buyer_change: None,
-            shipping_address: order_request.shipping_address,
-            billing_address: order_request.billing_address,
-            tax_id: order_request.tax_id,
-            payment_method,
+            shipping_address: of_items.shipping_address,
+            billing_address: of_items.billing_address,
+            tax_id: of_items.tax_id,
+            locale: of_items.locale,
+            note: of_items.note,
+            attributes: of_items.attributes,
+            payment_method: of_items.payment_method,
+            fingerprint: placement.fingerprint,
+            network: placement.network,
+        };
+        Ok(Self::begin(placed, customer, placement.trace, timing))
+    }
+
+    /// Places an order of a cart, with the lines and the total that the cart shows. `quote` has its
+    /// prices at `now`.
+    ///
+    /// # Errors
+    /// If the cart cannot be ordered, or its total is not the one that the buyer has seen.
+    pub fn place_cart(
+        placement: Placement,
+        content: CartContent,
+        quote: CartQuote,
+        of_cart: OrderOfCart,
+        now: Timestamp,
+        timing: Timing,
+    ) -> Result<Self, PlacementError> {
+        let goods = PricedGoods::of_cart(quote).map_err(PlacementError::Cart)?;
+        let goods = goods.check(Some(of_cart.expected_total))?;
+        let placed = PlacedOrder::new(&placement, goods, now);
+        let customer = Customer {
+            buyer: Buyer::Known(placement.buyer),
+            buyer_change: None,
+            shipping_address: content.shipping_address,
+            billing_address: content.billing_address,
+            tax_id: of_cart.tax_id,
+            locale: content.locale,
+            note: content.note,
+            attributes: content.attributes,
+            payment_method: of_cart.payment_method,
             fingerprint: placement.fingerprint,
             network: placement.network,
         };
@@ -63,7 +102,16 @@ impl Order {
         Self::begin(self.placed.clone(), self.customer.clone(), self.traceparent.clone(), timing)
     }
 
-    fn begin(placed: PlacedOrder, customer: Customer, traceparent: Trace, timing: Timing) -> Self {
+    fn begin(
+        placed: PlacedOrder,
+        mut customer: Customer,
+        traceparent: Trace,
+        timing: Timing,
+    ) -> Self {
+        // Nothing charges the method of a free order, so it is not kept.
+        if placed.is_free() {
+            customer.payment_method = None;
+        }
         let now = placed.created_at;
         Self {
             progress: Progress::begin(now),

@@ -1,17 +1,20 @@
-//! The request to place an order. Deserializing these types checks every rule that needs no stored
-//! data.
+//! The request to place an order, in two forms: of items, or of a cart. Deserializing it checks every
+//! rule that needs no stored data.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use shared::{
     address::{Address, CountryCode},
     checked_text,
-    ids::{ProductId, ShippingMethodId},
+    ids::{CartId, ProductId, ShippingMethodId},
     market::MarketId,
     money::Money,
     validation::Violation,
 };
 
-use super::destination::possible_countries;
+use super::{
+    cart::{Attributes, Locale, Note},
+    destination::possible_countries,
+};
 
 /// Maximum number of products in one order: one DynamoDB transaction reserves the stock of all of
 /// them.
@@ -19,39 +22,207 @@ pub const MAX_LINES: usize = 40;
 /// Maximum quantity of one product.
 pub const MAX_QUANTITY: u32 = 999;
 
-/// A request to place an order. It contains no prices: the catalogue decides them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A request to place an order: of items, or of a cart. It contains no prices: the catalogue and the
+/// rules of the market decide them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+#[serde(untagged)]
+pub enum OrderRequest {
+    Items(OrderOfItems),
+    Cart(OrderOfCart),
+}
+
+/// An order of items that the request lists.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct OrderRequest {
-    items: Items,
+pub struct OrderOfItems {
+    pub(super) items: Items,
     /// The total that the buyer expects. If it differs from the real total, the order is rejected;
     /// it is never charged.
-    #[serde(default)]
     pub expected_total: Option<Money>,
     /// The method to charge as soon as the stock is reserved. Without one, the buyer pays with
     /// `POST /payments`.
-    #[serde(default)]
     pub payment_method: Option<PaymentMethod>,
     /// Where the goods are shipped to and taxed. An order in a market needs one if goods are shipped.
-    #[serde(default)]
     pub shipping_address: Option<Address>,
+    // The fields below are absent if they are not set, so that the fingerprint of a request without
+    // them does not depend on the release.
     /// The address on the invoice, if it differs from the shipping address. If nothing is shipped, an
     /// order in a market is taxed at this address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub billing_address: Option<Address>,
     /// The tax number of the buyer. It is kept and printed, and changes no price.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tax_id: Option<TaxId>,
     /// The market that the order is placed in: its rules decide prices, shipping and tax. Without
     /// one, the order has the prices of the catalogue, no shipping costs and no tax.
-    // Absent if it is not set, like the shipping method, so that the fingerprint of a request is the
-    // same as in releases without these fields.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub market: Option<MarketId>,
     /// One of the market's shipping methods. Required if goods are shipped.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub shipping_method: Option<ShippingMethodId>,
+    /// The language of the buyer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locale: Option<Locale>,
+    /// What the buyer asks of the shop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+    /// Values that the storefront keeps with the order.
+    #[cfg_attr(feature = "api-document", schema(value_type = Option<Vec<super::cart::Attribute>>, min_items = 0, max_items = 20))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<Attributes>,
+}
+
+/// An order of the caller's own cart, which decides everything that this request does not name: the
+/// lines, the market, the addresses, the shipping method and the note.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct OrderOfCart {
+    pub cart_id: CartId,
+    /// The version of the cart that the buyer has seen. If the cart has changed since, nothing is
+    /// ordered.
+    pub cart_version: u64,
+    /// The total that the buyer has seen. If it differs from the real total, nothing is ordered.
+    pub expected_total: Money,
+    /// The method to charge as soon as the stock is reserved. Without one, the buyer pays with
+    /// `POST /payments`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment_method: Option<PaymentMethod>,
+    /// The tax number of the buyer. It is kept and printed, and changes no price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tax_id: Option<TaxId>,
+}
+
+/// The fields of both forms. Reading them at once keeps the JSON pointer of an invalid field, which
+/// an untagged enum would lose.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    #[serde(default)]
+    items: Option<Items>,
+    #[serde(default)]
+    cart_id: Option<CartId>,
+    #[serde(default)]
+    cart_version: Option<u64>,
+    #[serde(default)]
+    expected_total: Option<Money>,
+    #[serde(default)]
+    payment_method: Option<PaymentMethod>,
+    #[serde(default)]
+    shipping_address: Option<Address>,
+    #[serde(default)]
+    billing_address: Option<Address>,
+    #[serde(default)]
+    tax_id: Option<TaxId>,
+    #[serde(default)]
+    market: Option<MarketId>,
+    #[serde(default)]
+    shipping_method: Option<ShippingMethodId>,
+    #[serde(default)]
+    locale: Option<Locale>,
+    #[serde(default)]
+    note: Option<Note>,
+    #[serde(default)]
+    attributes: Option<Attributes>,
+}
+
+/// The fields of an order of items.
+const OF_ITEMS: &[&str] = &[
+    "items",
+    "expected_total",
+    "payment_method",
+    "shipping_address",
+    "billing_address",
+    "tax_id",
+    "market",
+    "shipping_method",
+    "locale",
+    "note",
+    "attributes",
+];
+/// The fields of an order of a cart.
+const OF_CART: &[&str] = &["cart_id", "cart_version", "expected_total", "payment_method", "tax_id"];
+
+impl<'de> Deserialize<'de> for OrderRequest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = Fields::deserialize(deserializer)?;
+        let is_of_cart =
+            fields.cart_id.is_some() || fields.cart_version.is_some() && fields.items.is_none();
+        if is_of_cart {
+            fields.of_cart().map(Self::Cart)
+        } else {
+            fields.of_items().map(Self::Items)
+        }
+    }
+}
+
+impl Fields {
+    /// # Errors
+    /// If a field of an order of a cart is set, or the items are missing.
+    fn of_items<E: Error>(self) -> Result<OrderOfItems, E> {
+        reject("cart_version", self.cart_version.as_ref(), OF_ITEMS)?;
+        Ok(OrderOfItems {
+            items: self.items.ok_or_else(|| E::missing_field("items"))?,
+            expected_total: self.expected_total,
+            payment_method: self.payment_method,
+            shipping_address: self.shipping_address,
+            billing_address: self.billing_address,
+            tax_id: self.tax_id,
+            market: self.market,
+            shipping_method: self.shipping_method,
+            locale: self.locale,
+            note: self.note,
+            attributes: self.attributes,
+        })
+    }
+
+    /// # Errors
+    /// If a field is set that the cart decides, or one of the required fields is missing.
+    fn of_cart<E: Error>(self) -> Result<OrderOfCart, E> {
+        reject("items", self.items.as_ref(), OF_CART)?;
+        reject("shipping_address", self.shipping_address.as_ref(), OF_CART)?;
+        reject("billing_address", self.billing_address.as_ref(), OF_CART)?;
+        reject("market", self.market.as_ref(), OF_CART)?;
+        reject("shipping_method", self.shipping_method.as_ref(), OF_CART)?;
+        reject("locale", self.locale.as_ref(), OF_CART)?;
+        reject("note", self.note.as_ref(), OF_CART)?;
+        reject("attributes", self.attributes.as_ref(), OF_CART)?;
+        Ok(OrderOfCart {
+            cart_id: self.cart_id.ok_or_else(|| E::missing_field("cart_id"))?,
+            cart_version: self.cart_version.ok_or_else(|| E::missing_field("cart_version"))?,
+            expected_total: self
+                .expected_total
+                .ok_or_else(|| E::missing_field("expected_total"))?,
+            payment_method: self.payment_method,
+            tax_id: self.tax_id,
+        })
+    }
+}
+
+/// Rejects a field of the other form. The problem lists the fields of this one.
+fn reject<T, E: Error>(
+    name: &str,
+    value: Option<&T>,
+    known: &'static [&'static str],
+) -> Result<(), E> {
+    if value.is_some() { Err(E::unknown_field(name, known)) } else { Ok(()) }
+}
+
+impl OrderOfItems {
+    /// The market and the countries whose rules may price the order. Empty if it has no market, or no
+    /// destination.
+    pub fn rules(&self) -> Vec<(&MarketId, &CountryCode)> {
+        let Some(market) = &self.market else { return Vec::new() };
+        let (shipping, billing) = (self.shipping_address.as_ref(), self.billing_address.as_ref());
+        let countries = possible_countries(shipping, billing).into_iter();
+        countries.map(|country| (market, country)).collect()
+    }
+
+    pub fn products(&self) -> Vec<ProductId> {
+        self.items.merged().into_iter().map(|(_, product, _)| product).collect()
+    }
 }
 
 checked_text!(
@@ -59,30 +230,6 @@ checked_text!(
     /// not checked against a register.
     TaxId: single_line(40), "A tax number, such as a VAT id. It is not checked.", "GB 123 4567 73"
 );
-
-impl OrderRequest {
-    /// The lines, one per product and sorted by it. Each has the index of its first item in the
-    /// request, the product, and the quantity.
-    pub fn lines(&self) -> impl Iterator<Item = (usize, ProductId, u32)> {
-        self.items.merged().into_iter()
-    }
-
-    pub fn products(&self) -> Vec<ProductId> {
-        self.lines().map(|(_, product, _)| product).collect()
-    }
-
-    /// The market and the countries whose rules may price the order. Empty if it has no market, or no
-    /// destination.
-    pub fn rules(&self) -> Vec<(&MarketId, &CountryCode)> {
-        let (shipping, billing) = (self.shipping_address.as_ref(), self.billing_address.as_ref());
-        let countries = possible_countries(shipping, billing).into_iter();
-        let rules = self
-            .market
-            .iter()
-            .flat_map(|market| countries.clone().map(move |country| (market, country)));
-        rules.collect()
-    }
-}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<RequestedItem>", into = "Vec<RequestedItem>")]
@@ -102,7 +249,8 @@ struct RequestedItem {
 pub(super) struct Quantity(pub(super) u32);
 
 impl Items {
-    /// The lines, one per product and sorted by it; see [`OrderRequest::lines`].
+    /// The lines, one per product and sorted by it. Each has the index of its first item in the
+    /// request, the product, and the quantity.
     pub(super) fn merged(&self) -> Vec<(usize, ProductId, u32)> {
         let mut lines: Vec<(usize, ProductId, u32)> = Vec::new();
         for (position, item) in self.0.iter().enumerate() {
@@ -220,59 +368,4 @@ checked_text!(
 );
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::{Value, json};
-
-    const SPOON: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
-    const FORK: &str = "prd_0199c2a8-0000-7000-8000-00000000000b";
-
-    fn read(items: Value) -> Result<OrderRequest, String> {
-        serde_json::from_value(json!({ "items": items })).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn lines_of_one_product_are_merged_and_sorted() {
-        let order_request = read(json!([
-            { "product_id": FORK, "quantity": 1 },
-            { "product_id": SPOON, "quantity": 2 },
-            { "product_id": FORK, "quantity": 3 },
-        ]));
-        let lines: Vec<_> = order_request
-            .unwrap()
-            .lines()
-            .map(|(position, product, quantity)| (position, product.to_string(), quantity))
-            .collect();
-        assert_eq!(lines, [(1, SPOON.to_owned(), 2), (0, FORK.to_owned(), 4)]);
-    }
-
-    #[test]
-    fn order_request_keeps_its_items_and_lists_their_products() {
-        let items = json!([
-            { "product_id": FORK, "quantity": 5 },
-            { "product_id": SPOON, "quantity": 2 },
-        ]);
-        let order_request = read(items.clone()).unwrap();
-        assert_eq!(serde_json::to_value(&order_request).unwrap()["items"], items);
-        let products: Vec<_> = order_request.products().iter().map(ToString::to_string).collect();
-        assert_eq!(products, [SPOON, FORK]);
-    }
-
-    #[test]
-    fn order_requests_outside_the_limits_are_rejected() {
-        let line = |quantity: i64| json!({ "product_id": SPOON, "quantity": quantity });
-        assert!(read(json!([line(999)])).is_ok());
-        assert!(read(json!(vec![line(1); 40])).is_ok());
-        assert!(read(json!([line(500), line(499)])).is_ok());
-        for items in [
-            json!([]),
-            json!(vec![line(1); 41]),
-            json!([line(0)]),
-            json!([line(1000)]),
-            json!([line(-1)]),
-            json!([line(500), line(500)]),
-        ] {
-            assert!(read(items.clone()).is_err(), "{items}");
-        }
-    }
-}
+mod tests;

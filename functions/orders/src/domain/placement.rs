@@ -1,4 +1,4 @@
-//! Placement of an order: checks the request against the catalogue and prices it.
+//! Placement of an order: checks what is ordered against the catalogue, and prices it.
 
 use std::time::Duration;
 
@@ -12,7 +12,9 @@ use shared::{
 
 use super::{
     buyer::Contact,
-    order_request::OrderRequest,
+    cart::{CartQuote, CartRefusal, quote::CartQuoteLine},
+    order_request::OrderOfItems,
+    ordered_cart::{OrderedCart, line_owner},
     pricing::{Price, Pricing},
     product::Product,
     quote::{self, MarketError, quote, requested_lines},
@@ -21,9 +23,11 @@ use super::{
 /// What was placed. It never changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlacedOrder {
-    /// Derived from the idempotency key of the request.
+    /// Derived from the cart, or else from the idempotency key of the request.
     pub order_id: OrderId,
     pub user_id: UserId,
+    /// The cart that was ordered; `None` for an order of items.
+    pub cart: Option<OrderedCart>,
     /// The lines at the prices when the order was placed, one per product and sorted by it.
     pub lines: Vec<OrderLine>,
     /// The total quantity of all lines.
@@ -75,13 +79,12 @@ pub struct Totals {
 pub struct Placement {
     pub order_id: OrderId,
     pub user_id: UserId,
+    pub cart: Option<OrderedCart>,
     /// The name and the e-mail address of the buyer, from the access token.
     pub buyer: Contact,
     /// A hash of the request body. It detects a different request with the same idempotency key.
     pub fingerprint: String,
     pub terms: Terms,
-    /// The rules of the order's market for each country that its destination may be in.
-    pub pricing: Vec<Pricing>,
     /// The name of the network that the request came from, if its limit is refunded when the order
     /// is paid.
     pub network: Option<String>,
@@ -134,6 +137,9 @@ pub enum PlacementError {
     /// The goods cannot be ordered in the market.
     #[error(transparent)]
     Market(#[from] MarketError),
+    /// The cart cannot be ordered, for the first of the reasons that it shows.
+    #[error("cart cannot be ordered: {0:?}")]
+    Cart(CartRefusal),
     /// The buyer has reached the limit of unpaid orders.
     #[error("buyer has {maximum} unpaid orders")]
     TooManyUnpaid {
@@ -149,41 +155,100 @@ pub enum PlacementError {
     },
 }
 
-impl PlacedOrder {
-    /// Prices the requested items by the rules of the market, or else from the copy of the catalogue.
-    pub(super) fn new(
+/// Goods at the prices at which they are ordered.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct PricedGoods {
+    lines: Vec<OrderLine>,
+    totals: Totals,
+    price: Option<Price>,
+}
+
+impl PricedGoods {
+    /// Prices the requested items by the rules of the market, or else from the copy of the
+    /// catalogue.
+    ///
+    /// # Errors
+    /// If the goods cannot be ordered.
+    pub(super) fn of_items(
         placement: &Placement,
-        order_request: &OrderRequest,
+        of_items: &OrderOfItems,
         products: &[Product],
+        rules: &[Pricing],
         now: Timestamp,
     ) -> Result<Self, PlacementError> {
-        let owner = placement.order_id.to_string();
+        let owner = line_owner(placement.order_id, placement.cart);
         let maximum = placement.terms.max_per_order;
-        let requested = requested_lines(order_request.lines(), products, maximum)?;
+        let requested = requested_lines(of_items.items.merged(), products, maximum)?;
         let requires_shipping = requested.iter().any(|line| line.product.requires_shipping);
-        let (at, destination) = order_request.destination(requires_shipping)?;
-        let rules = &placement.pricing;
-        let has_neither = order_request.market.is_none() && order_request.shipping_method.is_none();
+        let (at, destination) = of_items.destination(requires_shipping)?;
+        let has_neither = of_items.market.is_none() && of_items.shipping_method.is_none();
         if has_neither && placement.terms.requires_market {
             return Err(MarketError::NoMarket.into());
         }
-        let terms = quote::terms(order_request, destination.as_ref(), rules, now)?;
-        let quote = quote(&owner, &requested, &terms);
-        let (lines, totals, price) = quote.accepted(&requested, &terms, at)?;
-        if order_request.expected_total.is_some_and(|expected| expected != totals.total) {
-            let price = price.map(Box::new);
-            return Err(PlacementError::PriceChanged { totals, price });
+        let terms = quote::terms(of_items, destination.as_ref(), rules, now)?;
+        let (lines, totals, price) =
+            quote(&owner, &requested, &terms).accepted(&requested, &terms, at)?;
+        Ok(Self { lines, totals, price })
+    }
+
+    /// Takes the lines and the total that the cart shows.
+    ///
+    /// # Errors
+    /// If the cart cannot be ordered. The first reason is returned.
+    pub(super) fn of_cart(quote: CartQuote) -> Result<Self, CartRefusal> {
+        let CartQuote { lines, totals, price, refusals, .. } = quote;
+        if let Some(refusal) = refusals.into_iter().next() {
+            return Err(refusal);
         }
-        Ok(Self {
+        let lines: Option<Vec<OrderLine>> = lines.into_iter().map(OrderLine::of_cart).collect();
+        // A cart without refusals has lines, and all of them have a price.
+        let (lines, totals) = lines.zip(totals).ok_or(CartRefusal::Empty)?;
+        Ok(Self { lines, totals, price })
+    }
+
+    /// Checks that the goods cost what the buyer expects.
+    pub(super) fn check(self, expected_total: Option<Money>) -> Result<Self, PlacementError> {
+        match expected_total {
+            Some(expected) if expected != self.totals.total => Err(PlacementError::PriceChanged {
+                totals: self.totals,
+                price: self.price.map(Box::new),
+            }),
+            _ => Ok(self),
+        }
+    }
+}
+
+impl OrderLine {
+    /// The line of a cart at its present price; `None` if it has none.
+    fn of_cart(line: CartQuoteLine) -> Option<Self> {
+        let CartQuoteLine { line_id, product_id, quantity, product, price } = line;
+        let (product, price) = product.zip(price)?;
+        Some(Self {
+            line_id,
+            product_id,
+            sku: product.sku,
+            name: product.name,
+            unit_price: price.unit_price,
+            quantity,
+            line_total: price.line_total,
+        })
+    }
+}
+
+impl PlacedOrder {
+    pub(super) fn new(placement: &Placement, goods: PricedGoods, now: Timestamp) -> Self {
+        let PricedGoods { lines, totals, price } = goods;
+        Self {
             order_id: placement.order_id,
             user_id: placement.user_id,
+            cart: placement.cart,
             item_count: lines.iter().map(|line| line.quantity).sum(),
             lines,
             totals,
             price,
             created_at: now,
             expires_at: now.plus(placement.terms.pay_within),
-        })
+        }
     }
 }
 

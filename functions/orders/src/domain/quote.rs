@@ -10,7 +10,7 @@ use shared::{
 
 use super::{
     destination::DestinationAddress,
-    order_request::OrderRequest,
+    order_request::OrderOfItems,
     placement::{OrderLine, PlacementError, Totals},
     pricing::{
         self, Destination, Estimate, Line, Price, PriceRequest, PricedShipping, Pricing, Refusal,
@@ -152,13 +152,13 @@ pub fn quote(owner: &str, requested: &[RequestedLine<'_>], terms: &Terms<'_>) ->
 /// If the order has a market and no destination or no rules for it, or a shipping method and no
 /// market.
 pub(super) fn terms<'a>(
-    order_request: &OrderRequest,
+    of_items: &OrderOfItems,
     destination: Option<&'a Destination>,
     rules: &'a [Pricing],
     now: Timestamp,
 ) -> Result<Terms<'a>, MarketError> {
-    let shipping_method = order_request.shipping_method;
-    if order_request.market.is_none() {
+    let shipping_method = of_items.shipping_method;
+    if of_items.market.is_none() {
         let needs_market = shipping_method.is_some();
         return if needs_market { Err(MarketError::MarketRequired) } else { Ok(Terms::Catalogue) };
     }

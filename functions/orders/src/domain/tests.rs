@@ -2,8 +2,9 @@
 //! invariants of every step.
 //!
 //! [`machine`] tests the whole state machine, [`free`] that of orders of total 0, [`unshipped`] that
-//! of orders that ship nothing, [`placement`] the prices and limits from the catalogue, and
-//! [`waiting`] commands without an answer. The other modules are named after their subject.
+//! of orders that ship nothing, [`placement`] the prices and limits from the catalogue,
+//! [`ordered_cart`] the orders of carts, and [`waiting`] commands without an answer. The other modules
+//! are named after their subject.
 
 mod actions;
 mod address;
@@ -12,6 +13,7 @@ mod free;
 mod history;
 mod machine;
 mod money;
+mod ordered_cart;
 mod payable;
 mod placement;
 mod product;
@@ -35,7 +37,7 @@ use super::{
     buyer::{Buyer, BuyerChange, Contact, Customer},
     command::PendingCommand,
     history::HistoryEntry,
-    order_request::OrderRequest,
+    order_request::{OrderOfItems, OrderRequest},
     placement::Terms,
     progress::Progress,
     saga::{DisputeStatus, Event, PaymentUpdate, Rejection, StockUpdate},
@@ -78,26 +80,30 @@ fn placement() -> Placement {
     Placement {
         order_id: ids::derive(&["order"]),
         user_id: ids::derive(&["buyer"]),
+        cart: None,
         buyer: contact(0),
         fingerprint: "request-fingerprint".to_owned(),
         terms: TERMS,
-        pricing: Vec::new(),
         network: Some("a network".to_owned()),
         trace: Trace::start(&Ids::seeded(1)),
     }
 }
 
-fn order_request(extra: serde_json::Value) -> OrderRequest {
+/// An order of two spoons, with these fields of the request added or replaced.
+fn order_request(extra: serde_json::Value) -> OrderOfItems {
     let address = json!({ "name": "Ada", "line1": "1 Street", "city": "Town", "postal_code": "1", "country": "GB" });
     let mut order_request = json!({ "items": [{ "product_id": product().product_id, "quantity": 2 }], "shipping_address": address });
     order_request.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-    serde_json::from_value(order_request).unwrap()
+    match serde_json::from_value(order_request).unwrap() {
+        OrderRequest::Items(of_items) => of_items,
+        OrderRequest::Cart(of_cart) => panic!("an order of items, and not {of_cart:?}"),
+    }
 }
 
 /// An order with a shipping address and a card to charge.
 pub(crate) fn placed() -> Order {
     let card = json!({ "payment_method": { "type": "card", "token": "tok_ada" } });
-    Order::place(placement(), order_request(card), &[product()], START, TIMING).unwrap()
+    Order::place(placement(), order_request(card), &[product()], &[], START, TIMING).unwrap()
 }
 
 /// An order of total 0 with a shipping address, whose request has a card.
@@ -105,7 +111,7 @@ pub(crate) fn placed_free() -> Order {
     let card = json!({ "payment_method": { "type": "card", "token": "tok_ada" } });
     let price = serde_json::from_value(json!({ "amount": 0, "currency": "USD" })).unwrap();
     let gift = Product { price, ..product() };
-    Order::place(placement(), order_request(card), &[gift], START, TIMING).unwrap()
+    Order::place(placement(), order_request(card), &[gift], &[], START, TIMING).unwrap()
 }
 
 /// An order with this progress.

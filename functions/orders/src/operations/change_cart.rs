@@ -33,7 +33,7 @@ use crate::{
     extensions(
         ("x-roles" = json!(["anonymous", "user", "admin"])),
         ("x-problems" = json!([
-            "cart_not_found", "cart_ordered", "nothing_to_change", "duplicate_value", "unknown_product", "too_many_of_product",
+            "cart_not_found", "410 cart_ordered", "nothing_to_change", "duplicate_value", "unknown_product", "too_many_of_product",
             "too_many_lines", "cart_too_large", "cart_busy",
         ])),
     ),

@@ -1,5 +1,7 @@
 //! `POST /orders`: places an order.
 //!
+//! An order of items:
+//!
 //! 1. One batch read loads everything that placement depends on: the order of an earlier request
 //!    with the same `Idempotency-Key`, the products, the rules of the market, and the unpaid orders
 //!    of the buyer and of their network.
@@ -7,6 +9,11 @@
 //! 3. The domain prices the order and checks the rules of placement: by the rules of the market, or
 //!    without one at the prices of the catalogue.
 //! 4. One transaction writes the order and counts it against both limits on unpaid orders.
+//!
+//! An order of a cart reads twice, because the cart names the products: first the order of an
+//! earlier request for the cart, the cart, and the unpaid orders; then the products and the rules.
+//! Its transaction also changes the cart to ordered, on condition of the version that the buyer has
+//! seen, so a cart becomes at most one order.
 //!
 //! The request calls no other service. The table's stream publishes the commands of the new order:
 //! inventory reserves the stock, then payments opens the payment. If the request has a payment
@@ -19,6 +26,7 @@
 use std::sync::Arc;
 
 use shared::{
+    auth::Caller,
     clock::Timestamp,
     http::{self, Request, Response},
     ids::{self, OrderId},
@@ -27,19 +35,27 @@ use shared::{
     throttle,
 };
 
-use super::view::OrderView;
+use super::{cart_view::CartView, view::OrderView};
 use crate::{
     Orders,
     domain::{
         Order, Placement,
         buyer::Contact,
-        order_request::OrderRequest,
+        cart::{Cart, CartError, Opener},
+        order_request::{OrderOfCart, OrderOfItems, OrderRequest},
+        ordered_cart::{OrderedCart, Repetition, RequestIdentity, order_id_of_cart},
         placement::PlacementError,
         unpaid::{LimitUsage, Uncounted},
     },
-    error::OrderError,
-    store::placement::PlaceOutcome,
+    error::{OrderError, cart_changed},
+    store::{
+        placement::{PlaceOutcome, PlacementWrite},
+        pricing::PriceInputs,
+    },
 };
+
+/// The name of this operation in ids.
+const OPERATION: &str = "create-order";
 
 /// Maximum number of attempts of the transaction. An attempt fails only if another order of the
 /// buyer was written first, or if the network reached its limit. `MaxUnpaidOrders` is at most 20,
@@ -54,6 +70,10 @@ const MAX_PLACE_ATTEMPTS: u32 = 24;
 /// With a market, its rules decide prices, shipping and tax. If nothing is shipped, the order needs no
 /// shipping address and no shipping method, and is taxed at its billing address. `expected_total` protects the buyer from
 /// a change of the price: if it differs, nothing is ordered, and the problem has the new price.
+///
+/// An order of a cart names the caller's own cart, the version and the total that the buyer has seen.
+/// A cart that has changed is returned in the problem, and nothing is ordered. A cart becomes at most
+/// one order: a request with another `Idempotency-Key` is `409` with the id of that order.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders",
@@ -65,8 +85,9 @@ const MAX_PLACE_ATTEMPTS: u32 = 24;
         ("x-roles" = json!(["user", "admin"])),
         ("x-problems" = json!([
             "price_changed", "unknown_product", "too_many_of_product", "too_many_open_orders", "currency_mismatch", "amount_too_large",
-            "unknown_market", "shipping_address_required", "billing_address_required", "not_sold_here", "not_delivered_there", "unknown_region",
-            "shipping_method_required", "shipping_unavailable", "below_minimum", "no_market",
+            "unknown_market", "shipping_address_required", "billing_address_required", "not_sold_here", "not_delivered_there",
+            "unknown_region", "shipping_method_required", "shipping_unavailable", "below_minimum", "no_market",
+            "cart_not_found", "cart_changed", "409 cart_ordered", "cart_empty", "market_required", "duplicate_value",
         ])),
     ),
 ))]
@@ -74,49 +95,186 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
     let buyer = request.caller()?;
     let key = request.idempotency_key()?;
     let order_request: OrderRequest = request.json()?;
-
-    let order_id = key.derive_id(&buyer, "create-order");
-    let fingerprint = ids::fingerprint(&order_request);
-    let now = orders.clock.now();
     let network = network_name(&orders, request.source_ip()).await.map_err(OrderError::from)?;
-    let snapshot = orders
-        .store
-        .read_for_placement(
-            order_id,
-            &order_request.products(),
-            order_request.rules(),
-            buyer.user_id,
-            &network,
-        )
-        .await?;
-    if let Some(order) = snapshot.existing {
-        return replay(&orders, &request, &order, &fingerprint);
-    }
-    let placement = Placement {
-        order_id,
-        user_id: buyer.user_id,
-        buyer: Contact { name: buyer.name, email: buyer.email, version: 0 },
-        fingerprint: fingerprint.clone(),
-        terms: orders.limits.terms(buyer.email_verified),
-        pricing: snapshot.pricing,
-        network: orders.limits.refunded_network(&network, &snapshot.usage, now),
-        trace: request.trace().clone(),
+    let attempt = Attempt {
+        identity: RequestIdentity {
+            user_id: buyer.user_id,
+            request_id: key.derive_id(&buyer, OPERATION),
+            fingerprint: ids::fingerprint(&order_request),
+        },
+        orders: &orders,
+        request: &request,
+        network,
+        now: orders.clock.now(),
+        buyer: &buyer,
     };
-    let order = Order::place(placement, order_request, &snapshot.products, now, orders.timing)
-        .map_err(OrderError::rejected)?;
-    let mut usage = snapshot.usage;
-    for _ in 0..MAX_PLACE_ATTEMPTS {
-        let ended = check_limits(&orders, buyer.email_verified, &usage, now).await?;
-        let limit = orders.limits.network;
-        match orders.store.place(&order, &network, &usage, &ended, limit, now).await? {
-            PlaceOutcome::Written => return Ok(created(&orders, &request, &order)),
-            PlaceOutcome::AlreadyPlaced(order) => {
-                return replay(&orders, &request, &order, &fingerprint);
-            }
-            PlaceOutcome::VersionConflict(current) => usage = current,
+    match order_request {
+        OrderRequest::Items(of_items) => {
+            attempt.order_items(key.derive_id(&buyer, OPERATION), of_items).await
+        }
+        OrderRequest::Cart(of_cart) => attempt.order_cart(of_cart).await,
+    }
+}
+
+/// One request to place an order.
+struct Attempt<'a> {
+    orders: &'a Orders,
+    request: &'a Request,
+    buyer: &'a Caller,
+    identity: RequestIdentity,
+    /// The name of the client's network.
+    network: String,
+    now: Timestamp,
+}
+
+impl Attempt<'_> {
+    async fn order_items(
+        &self,
+        order_id: OrderId,
+        of_items: OrderOfItems,
+    ) -> Result<Response, Problem> {
+        let Attempt { orders, now, .. } = *self;
+        let (rules, products) = (of_items.rules(), of_items.products());
+        let (snapshot, goods) = orders
+            .store
+            .read_for_placement(order_id, self.identity.user_id, &self.network, &rules, &products)
+            .await?;
+        if let Some(order) = snapshot.existing {
+            return self.answer_again(&order);
+        }
+        let placement = self.placement(order_id, None, &snapshot.usage);
+        let PriceInputs { rules, products } = goods;
+        let order = Order::place(placement, of_items, &products, &rules, now, orders.timing)
+            .map_err(OrderError::rejected)?;
+        self.place(&order, None, snapshot.usage).await
+    }
+
+    async fn order_cart(&self, of_cart: OrderOfCart) -> Result<Response, Problem> {
+        let Attempt { orders, now, .. } = *self;
+        let order_id = order_id_of_cart(of_cart.cart_id);
+        let (snapshot, cart) = orders
+            .store
+            .read_cart_for_placement(
+                order_id,
+                self.identity.user_id,
+                &self.network,
+                of_cart.cart_id,
+            )
+            .await?;
+        if let Some(order) = snapshot.existing {
+            return self.answer_again(&order);
+        }
+        let cart = match self.open(cart) {
+            Ok(cart) => cart,
+            // The batch read is not a snapshot: the cart was ordered after the read of its order.
+            Err(CartError::Ordered { order_id }) => return self.answer_ordered(order_id).await,
+            Err(error) => return Err(OrderError::from(error).into()),
+        };
+        if cart.version != of_cart.cart_version {
+            return Err(self.cart_changed(&cart).await);
+        }
+        let (rules, products) = (cart.content.rules(), cart.content.products());
+        let goods = orders.store.read_goods(&rules, &products).await?;
+        let quote = orders.quote_for_order(&cart, goods, now);
+        let ordered = OrderedCart { cart_id: cart.cart_id, request_id: self.identity.request_id };
+        let placement = self.placement(order_id, Some(ordered), &snapshot.usage);
+        let content = cart.content.clone();
+        let order = Order::place_cart(placement, content, quote, of_cart, now, orders.timing)
+            .map_err(OrderError::rejected)?;
+        self.place(&order, Some(&cart), snapshot.usage).await
+    }
+
+    /// The cart, if it is the buyer's own and can be ordered.
+    fn open(&self, cart: Option<Cart>) -> Result<Cart, CartError> {
+        let opener = Opener { user_id: Some(self.identity.user_id), token: None };
+        cart.ok_or(CartError::NotFound)?.open(&opener, self.now)
+    }
+
+    fn placement(
+        &self,
+        order_id: OrderId,
+        cart: Option<OrderedCart>,
+        usage: &LimitUsage,
+    ) -> Placement {
+        let Attempt { orders, buyer, .. } = self;
+        Placement {
+            order_id,
+            user_id: buyer.user_id,
+            cart,
+            buyer: Contact { name: buyer.name.clone(), email: buyer.email.clone(), version: 0 },
+            fingerprint: self.identity.fingerprint.clone(),
+            terms: orders.limits.terms(buyer.email_verified),
+            network: orders.limits.refunded_network(&self.network, usage, self.now),
+            trace: self.request.trace().clone(),
         }
     }
-    Err(OrderError::Contended.into())
+
+    /// Checks the limits on unpaid orders, and writes the order.
+    async fn place(
+        &self,
+        order: &Order,
+        cart: Option<&Cart>,
+        mut usage: LimitUsage,
+    ) -> Result<Response, Problem> {
+        let Attempt { orders, now, .. } = *self;
+        for _ in 0..MAX_PLACE_ATTEMPTS {
+            let ended = check_limits(orders, self.buyer.email_verified, &usage, now).await?;
+            let write = PlacementWrite {
+                order,
+                cart,
+                network: &self.network,
+                network_limit: orders.limits.network,
+                usage: &usage,
+                ended: &ended,
+                now,
+            };
+            match orders.store.place(write).await? {
+                PlaceOutcome::Written => return Ok(self.created(order)),
+                PlaceOutcome::AlreadyPlaced(order) => return self.answer_again(&order),
+                PlaceOutcome::CartChanged(cart) => {
+                    let cart = self.open(cart.map(|cart| *cart)).map_err(OrderError::from)?;
+                    return Err(self.cart_changed(&cart).await);
+                }
+                PlaceOutcome::VersionConflict(current) => usage = current,
+            }
+        }
+        Err(OrderError::Contended.into())
+    }
+
+    /// The problem of a cart that changed since its buyer saw it.
+    async fn cart_changed(&self, cart: &Cart) -> Problem {
+        match self.orders.quote_cart(cart).await {
+            Ok(quote) => cart_changed(&CartView::new(cart, &quote)),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// Answers a request for a cart that became this order while it was read.
+    async fn answer_ordered(&self, order_id: OrderId) -> Result<Response, Problem> {
+        let found = self.orders.store.find_many(&[order_id]).await?;
+        let (_, found) = found.into_iter().next().ok_or(OrderError::Contended)?;
+        self.answer_again(&found?.order)
+    }
+
+    /// Returns the first response again, with the buyer's current personal data (see
+    /// [`Order::as_placed`]). Rejects another request with the same key or for the same cart.
+    fn answer_again(&self, order: &Order) -> Result<Response, Problem> {
+        let order_id = order.placed.order_id;
+        match order.repetition(&self.identity) {
+            Repetition::Same => Ok(http::replayed(self.created(order))),
+            Repetition::KeyReused => Err(OrderError::KeyReused.into()),
+            Repetition::CartOrdered => Err(OrderError::CartOrdered { order_id }.into()),
+            Repetition::OtherBuyer => Err(OrderError::from(CartError::NotFound).into()),
+        }
+    }
+
+    fn created(&self, order: &Order) -> Response {
+        let location = self.request.location(&format!("/orders/{}", order.placed.order_id));
+        http::created(
+            &location,
+            &OrderView::new(&order.as_placed(self.orders.timing), order.placed.created_at),
+        )
+    }
 }
 
 /// Returns the name of the client's network. It is a MAC, so the table does not store IP addresses.
@@ -145,26 +303,4 @@ async fn check_limits(
     let counted = LimitUsage { unpaid: usage.unpaid.without(&uncounted), ..usage.clone() };
     orders.limits.check(email_verified, &counted, now)?;
     Ok(uncounted.ended)
-}
-
-/// Returns the first response again, with the buyer's current personal data (see
-/// [`Order::as_placed`]). Rejects a request that differs from the first one with the same key.
-fn replay(
-    orders: &Orders,
-    request: &Request,
-    order: &Order,
-    fingerprint: &str,
-) -> Result<Response, Problem> {
-    if order.customer.fingerprint != fingerprint {
-        return Err(OrderError::KeyReused.into());
-    }
-    Ok(http::replayed(created(orders, request, order)))
-}
-
-fn created(orders: &Orders, request: &Request, order: &Order) -> Response {
-    let location = request.location(&format!("/orders/{}", order.placed.order_id));
-    http::created(
-        &location,
-        &OrderView::new(&order.as_placed(orders.timing), order.placed.created_at),
-    )
 }

@@ -23,7 +23,7 @@ use crate::{Orders, carts, domain::cart::CartError, error::OrderError};
     params(("cart_id" = CartId, Path, description = "The cart."), shared::api_document::CartToken),
     responses((status = 200, description = "The cart.", body = CartView)),
     security((), ("bearer" = [])),
-    extensions(("x-roles" = json!(["anonymous", "user", "admin"])), ("x-problems" = json!(["cart_not_found", "cart_ordered"]))),
+    extensions(("x-roles" = json!(["anonymous", "user", "admin"])), ("x-problems" = json!(["cart_not_found", "410 cart_ordered"]))),
 ))]
 pub async fn get_cart(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {
     let opener = carts::opener(&request)?;

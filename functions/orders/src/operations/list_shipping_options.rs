@@ -36,7 +36,7 @@ struct ShippingOptionsView {
     params(("cart_id" = CartId, Path, description = "The cart."), shared::api_document::CartToken),
     responses((status = 200, description = "The shipping methods.", body = ShippingOptionsView)),
     security((), ("bearer" = [])),
-    extensions(("x-roles" = json!(["anonymous", "user", "admin"])), ("x-problems" = json!(["cart_not_found", "cart_ordered"]))),
+    extensions(("x-roles" = json!(["anonymous", "user", "admin"])), ("x-problems" = json!(["cart_not_found", "410 cart_ordered"]))),
 ))]
 pub async fn list_shipping_options(
     orders: Arc<Orders>,

@@ -32,7 +32,7 @@ use crate::{
     security(("bearer" = [])),
     extensions(
         ("x-roles" = json!(["user", "admin"])),
-        ("x-problems" = json!(["cart_not_found", "cart_ordered", "cart_too_large", "cart_busy"])),
+        ("x-problems" = json!(["cart_not_found", "410 cart_ordered", "cart_too_large", "cart_busy"])),
     ),
 ))]
 pub async fn merge_cart(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {

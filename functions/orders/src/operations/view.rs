@@ -1,13 +1,19 @@
 //! The representation of an order in the API.
 
 use serde::Serialize;
-use shared::{address::Address, clock::Timestamp, ids::OrderId, ids::UserId, money::Money};
+use shared::{
+    address::Address,
+    clock::Timestamp,
+    ids::{CartId, OrderId, UserId},
+    money::Money,
+};
 
 use crate::{
     domain::{
         Goal, Order, OrderLine, PaymentState, StockState, Totals,
         actions::{Actor, Cancellation, Shipment},
         buyer::{Buyer, Contact},
+        cart::{Attributes, Locale, Note},
         command::PendingCommand,
         history::HistoryEntry,
         number::order_number,
@@ -27,6 +33,8 @@ pub struct OrderView<'a> {
     #[cfg_attr(feature = "api-document", schema(example = "7K3M-Q8ZT-0V2R"))]
     number: String,
     user_id: UserId,
+    /// The cart that became the order. Null for an order of items.
+    cart_id: Option<CartId>,
     #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Status))]
     status: &'a str,
     #[cfg_attr(feature = "api-document", schema(value_type = Option<Step>))]
@@ -53,6 +61,13 @@ pub struct OrderView<'a> {
     billing_address: Option<&'a Address>,
     /// The tax number of the buyer. Null if the buyer sent none.
     tax_id: Option<&'a TaxId>,
+    /// The language of the buyer. Null if it is unknown.
+    locale: Option<&'a Locale>,
+    /// What the buyer asks of the shop.
+    note: Option<&'a Note>,
+    /// Values of the storefront. Null if it sent none.
+    #[cfg_attr(feature = "api-document", schema(value_type = Option<Vec<crate::domain::cart::Attribute>>))]
+    attributes: Option<&'a Attributes>,
     shipment: Option<&'a Shipment>,
     /// The payment that captured the money. Null before the capture.
     payment_id: Option<&'a str>,
@@ -77,6 +92,7 @@ impl<'a> OrderView<'a> {
             id: order.placed.order_id,
             number: order_number(order.placed.order_id),
             user_id: order.placed.user_id,
+            cart_id: order.placed.cart.map(|cart| cart.cart_id),
             status: order.progress.status.name(),
             step: step(order),
             payment_status: order.progress.payment_status(),
@@ -91,6 +107,9 @@ impl<'a> OrderView<'a> {
             shipping_address: order.customer.shipping_address.as_ref(),
             billing_address: order.customer.billing_address.as_ref(),
             tax_id: order.customer.tax_id.as_ref(),
+            locale: order.customer.locale.as_ref(),
+            note: order.customer.note.as_ref(),
+            attributes: order.customer.attributes.as_ref(),
             shipment: order.progress.shipment.as_ref(),
             payment_id: order.progress.payment_id.as_deref(),
             waiting_for: WaitingForView::of(order),

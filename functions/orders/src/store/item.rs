@@ -8,7 +8,12 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-use shared::{address::Address, clock::Timestamp, ids::UserId, telemetry::Trace};
+use shared::{
+    address::Address,
+    clock::Timestamp,
+    ids::{CartId, UserId},
+    telemetry::Trace,
+};
 
 use super::{
     parts::{
@@ -21,7 +26,9 @@ use crate::domain::{
     Goal, Order, PaymentState, PlacedOrder, Status, StockState,
     actions::{Cancellation, Shipment},
     buyer::{Buyer, BuyerChange, Customer},
+    cart::{Attributes, Locale, Note},
     order_request::{PaymentMethod, TaxId},
+    ordered_cart::{OrderedCart, RequestId, line_owner},
     progress::Progress,
     schedule::Schedule,
 };
@@ -36,6 +43,10 @@ struct OrderItem {
     buyer: Buyer,
     #[serde(default)]
     buyer_change: Option<BuyerChange>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cart_id: Option<CartId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request_id: Option<RequestId>,
     lines: BTreeMap<String, LineItem>,
     item_count: u32,
     totals: TotalsItem,
@@ -47,6 +58,12 @@ struct OrderItem {
     billing_address: Option<Address>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tax_id: Option<TaxId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    locale: Option<Locale>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<Note>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attributes: Option<Attributes>,
     payment_method: Option<PaymentMethod>,
     status: Status,
     goal: Goal,
@@ -125,6 +142,7 @@ impl From<Order> for OrderItem {
         let PlacedOrder {
             order_id,
             user_id,
+            cart,
             lines,
             item_count,
             totals,
@@ -132,12 +150,16 @@ impl From<Order> for OrderItem {
             created_at,
             expires_at,
         } = placed;
+        let (cart_id, request_id) = cart.map(|cart| (cart.cart_id, cart.request_id)).unzip();
         let Customer {
             buyer,
             buyer_change,
             shipping_address,
             billing_address,
             tax_id,
+            locale,
+            note,
+            attributes,
             payment_method,
             fingerprint,
             network,
@@ -179,6 +201,8 @@ impl From<Order> for OrderItem {
             user_id,
             buyer,
             buyer_change,
+            cart_id,
+            request_id,
             lines: stored_lines(lines),
             item_count,
             totals: totals.into(),
@@ -186,6 +210,9 @@ impl From<Order> for OrderItem {
             shipping_address,
             billing_address,
             tax_id,
+            locale,
+            note,
+            attributes,
             payment_method,
             status,
             goal,
@@ -230,7 +257,13 @@ fn read(item: OrderItem) -> Result<Order, &'static str> {
     let (created_at, order_id) =
         placed_at(&item.listed_at).ok_or("listed_at is not a time and an order id")?;
     let currency = item.totals.currency;
-    let lines = read_lines(item.lines, currency, order_id).ok_or("a line is out of range")?;
+    let cart = match (item.cart_id, item.request_id) {
+        (Some(cart_id), Some(request_id)) => Some(OrderedCart { cart_id, request_id }),
+        (None, None) => None,
+        _ => return Err("an order of a cart has both cart_id and request_id"),
+    };
+    let owner = line_owner(order_id, cart);
+    let lines = read_lines(item.lines, currency, &owner).ok_or("a line is out of range")?;
     let price = match item.price {
         Some(price) => Some(price.read().ok_or("the price cannot be read")?),
         None => None,
@@ -242,6 +275,7 @@ fn read(item: OrderItem) -> Result<Order, &'static str> {
         placed: PlacedOrder {
             order_id,
             user_id: item.user_id,
+            cart,
             lines,
             item_count: item.item_count,
             totals: item.totals.read().ok_or("a total is out of range")?,
@@ -255,6 +289,9 @@ fn read(item: OrderItem) -> Result<Order, &'static str> {
             shipping_address: item.shipping_address,
             billing_address: item.billing_address,
             tax_id: item.tax_id,
+            locale: item.locale,
+            note: item.note,
+            attributes: item.attributes,
             payment_method: item.payment_method,
             fingerprint: item.fingerprint,
             network: item.network,
@@ -295,4 +332,58 @@ fn read(item: OrderItem) -> Result<Order, &'static str> {
         version: item.version,
         traceparent: item.traceparent,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json, to_value};
+    use shared::ids;
+
+    use super::*;
+    use crate::domain::tests::placed;
+
+    /// An order of a cart, with a note.
+    fn of_cart() -> Order {
+        let mut order = placed();
+        let cart =
+            OrderedCart { cart_id: ids::derive(&["cart"]), request_id: ids::derive(&["key"]) };
+        let owner = line_owner(order.placed.order_id, Some(cart));
+        for line in &mut order.placed.lines {
+            line.line_id = crate::domain::pricing::line_id(&owner, line.product_id);
+        }
+        order.placed.cart = Some(cart);
+        order.customer.locale = from_value(json!("de-CH")).ok();
+        order.customer.note = from_value(json!("Please ring twice.")).ok();
+        order.customer.attributes =
+            from_value(json!([{ "name": "gift_wrapping", "value": "yes" }])).ok();
+        order
+    }
+
+    #[test]
+    fn order_of_a_cart_is_read_as_it_was_stored() {
+        let order = of_cart();
+        let stored = to_value(&order).unwrap();
+        let cart = order.placed.cart.unwrap();
+        assert_eq!(stored["cart_id"], json!(cart.cart_id));
+        assert_eq!(stored["request_id"], json!(cart.request_id));
+        assert_eq!(stored["note"], "Please ring twice.");
+        assert_eq!(from_value::<Order>(stored).unwrap(), order);
+    }
+
+    #[test]
+    fn order_of_items_stores_no_cart() {
+        let stored = to_value(placed()).unwrap();
+        for name in ["cart_id", "request_id", "locale", "note", "attributes"] {
+            assert_eq!(stored.get(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn cart_without_its_request_is_unreadable() {
+        for name in ["cart_id", "request_id"] {
+            let mut stored = to_value(of_cart()).unwrap();
+            stored.as_object_mut().unwrap().remove(name);
+            assert!(from_value::<Order>(stored).is_err(), "{name}");
+        }
+    }
 }

@@ -39,19 +39,19 @@ pub(super) fn stored_lines(lines: Vec<OrderLine>) -> BTreeMap<String, LineItem> 
     lines.into_iter().map(stored).collect()
 }
 
-/// The lines, sorted by product; `None` if a key is not a product or an amount is out of range.
+/// The lines, sorted by product; `None` if a key is not a product or an amount is out of range. The
+/// ids of the lines are derived from `owner`.
 pub(super) fn read_lines(
     lines: BTreeMap<String, LineItem>,
     currency: Currency,
-    order_id: OrderId,
+    owner: &str,
 ) -> Option<Vec<OrderLine>> {
-    let owner = order_id.to_string();
     let read = |(product_id, line): (String, LineItem)| {
         let LineItem { sku, name, price, quantity } = line;
         let product_id = ProductId::parse(&product_id)?;
         let unit_price = money(price, currency)?;
         let line_total = unit_price.checked_mul(quantity)?;
-        let line_id = line_id(&owner, product_id);
+        let line_id = line_id(owner, product_id);
         Some(OrderLine { line_id, product_id, sku, name, unit_price, quantity, line_total })
     };
     lines.into_iter().map(read).collect()
@@ -292,7 +292,7 @@ mod tests {
         let read = |product: &str, price: i64| {
             let line = json!({ "sku": "SPOON", "name": "Spoon", "price": price, "quantity": 2 });
             let stored = from_value(json!({ (product): line })).unwrap();
-            read_lines(stored, Currency::parse("USD").unwrap(), shared::ids::derive(&["order"]))
+            read_lines(stored, Currency::parse("USD").unwrap(), "order")
         };
         let lines = read(&spoon.to_string(), 2999).unwrap();
         assert_eq!((lines[0].product_id, lines[0].line_total.amount), (spoon, 5998));

@@ -1,4 +1,5 @@
-//! Placement of an order: one batch read and one transaction.
+//! Placement of an order: one batch read and one transaction. An order of a cart reads the cart first,
+//! and then the goods in it.
 //!
 //! Besides orders, the table contains two kinds of small items. They are in no index, and their
 //! changes are not published:
@@ -19,24 +20,24 @@ use std::{
 use shared::{
     address::CountryCode,
     clock::Timestamp,
-    ids::{OrderId, PrefixedId, ProductId, UserId, Uuid},
+    ids::{CartId, OrderId, PrefixedId, ProductId, UserId, Uuid},
     market::MarketId,
     table::{
-        AttributeValue, Conflict, Expression, Item, Key, TableError, TransactionOutcome, Write,
-        from_item,
+        AttributeValue, Conflict, Expression, Item, Key, Table, TableError, TransactionOutcome,
+        Write, from_item,
     },
     throttle::Limit,
 };
 
 use super::{
-    Store, StoredOrder, order_key,
-    pricing::{pricing_key, read_pricing},
-    product::read_product,
-    product_key, text,
+    Store, StoredOrder,
+    carts::{cart_key, read_cart},
+    kind, order_key,
+    pricing::PriceInputs,
 };
 use crate::domain::{
-    Order, Product,
-    pricing::Pricing,
+    Order,
+    cart::Cart,
     unpaid::{LimitUsage, Uncounted, UnpaidOrders},
 };
 
@@ -47,86 +48,107 @@ const RETENTION: Duration = Duration::from_secs(3600);
 /// Maximum number of listed orders to read: the limit of one `BatchGetItem` call.
 const BATCH_GET_SIZE: usize = 100;
 
-/// Everything that the placement of an order depends on.
+/// What the placement of an order depends on, besides the goods.
 #[derive(Clone, Debug)]
 pub struct PlacementSnapshot {
-    /// The order of an earlier request with the same idempotency key.
+    /// The order of an earlier request: with the same idempotency key, or for the same cart.
     pub existing: Option<Order>,
-    /// The requested products that are in the copy of the catalogue.
-    pub products: Vec<Product>,
-    /// The requested rules, without those that do not exist.
-    pub pricing: Vec<Pricing>,
     /// The usage of the limits of the buyer and of the network.
     pub usage: LimitUsage,
+}
+
+/// An order that is ready to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct PlacementWrite<'a> {
+    pub order: &'a Order,
+    /// The cart that is ordered, as it was read.
+    pub cart: Option<&'a Cart>,
+    /// The name of the client's network.
+    pub network: &'a str,
+    pub network_limit: Limit,
+    /// The usage of the limits as it was read.
+    pub usage: &'a LimitUsage,
+    /// Listed orders that are paid, cancelled or failed. They leave the buyer's list.
+    pub ended: &'a [OrderId],
+    pub now: Timestamp,
 }
 
 /// The outcome of an attempt to place an order.
 #[derive(Debug)]
 pub enum PlaceOutcome {
     Written,
-    /// A concurrent request with the same idempotency key placed the order.
+    /// A concurrent request placed the order: with the same idempotency key, or for the same cart.
     AlreadyPlaced(Box<Order>),
+    /// The cart was written first. Contains the current cart; `None` if it no longer exists.
+    CartChanged(Option<Box<Cart>>),
     /// Other orders of the buyer or the network were written first. Contains the current usage.
     VersionConflict(LimitUsage),
 }
 
 impl Store {
-    /// Reads everything that placement depends on in one call. A repeated request finds its order,
-    /// even if prices or limits have changed.
+    /// Reads everything that the placement of an order of items depends on, in one call. A repeated
+    /// request finds its order, even if prices or limits have changed.
     pub async fn read_for_placement(
         &self,
         order_id: OrderId,
-        products: &[ProductId],
-        rules: Vec<(&MarketId, &CountryCode)>,
         user_id: UserId,
         network: &str,
-    ) -> Result<PlacementSnapshot, TableError> {
-        let own = [order_key(order_id), unpaid_key(user_id), network_key(network)]
-            .map(|key| (&self.orders, key));
-        let rules = rules.into_iter().map(|(market, country)| pricing_key(market, country));
-        let products = products.iter().map(|product| product_key(*product));
-        let copies = rules.chain(products).map(|key| (&self.products, key));
-        let items = self.orders.get_many(own.into_iter().chain(copies).collect()).await?;
-        let mut snapshot = PlacementSnapshot {
-            existing: None,
-            products: Vec::new(),
-            pricing: Vec::new(),
-            usage: LimitUsage::default(),
-        };
-        let mut pricing = Vec::new();
-        for item in items {
-            match text(&item, "pk").split('#').next() {
-                Some("ORDER") => snapshot.existing = Some(from_item(item)?),
-                Some("PRICING") => pricing.push(read_pricing(item)),
-                Some("UNPAID") => snapshot.usage.unpaid = unpaid_orders(&item)?,
-                Some("NETWORK") => snapshot.usage.network = Some(arrival(&item)?),
-                _ => snapshot.products.push(read_product(item)?),
-            }
-        }
+        rules: &[(&MarketId, &CountryCode)],
+        products: &[ProductId],
+    ) -> Result<(PlacementSnapshot, PriceInputs), TableError> {
+        let own = self.placement_keys(order_id, user_id, network);
+        let goods = self.goods_keys(rules, products);
+        let items = self.orders.get_many(own.into_iter().chain(goods).collect()).await?;
+        let (goods, own) = items.into_iter().partition(is_goods);
+        let snapshot = PlacementSnapshot::read(own)?;
         // Unreadable rules do not keep a repeated request from its first response.
-        if snapshot.existing.is_none() {
-            snapshot.pricing = pricing.into_iter().collect::<Result<_, _>>()?;
-        }
-        Ok(snapshot)
+        let goods = match snapshot.existing {
+            Some(_) => PriceInputs::default(),
+            None => PriceInputs::read(goods)?,
+        };
+        Ok((snapshot, goods))
+    }
+
+    /// Reads what the placement of an order of a cart depends on, with the cart, in one call. The
+    /// cart is `None` if it does not exist. It may be expired.
+    pub async fn read_cart_for_placement(
+        &self,
+        order_id: OrderId,
+        user_id: UserId,
+        network: &str,
+        cart_id: CartId,
+    ) -> Result<(PlacementSnapshot, Option<Cart>), TableError> {
+        let own = self.placement_keys(order_id, user_id, network);
+        let keys = own.into_iter().chain([(&self.carts, cart_key(cart_id))]).collect();
+        let items = self.orders.get_many(keys).await?;
+        let (carts, own): (Vec<Item>, _) = items.into_iter().partition(is_cart);
+        let cart = carts.into_iter().next().map(read_cart).transpose()?;
+        Ok((PlacementSnapshot::read(own)?, cart))
+    }
+
+    /// The keys of an order, and of the usage of its limits.
+    fn placement_keys(
+        &self,
+        order_id: OrderId,
+        user_id: UserId,
+        network: &str,
+    ) -> [(&Table, Key); 3] {
+        [order_key(order_id), unpaid_key(user_id), network_key(network)]
+            .map(|key| (&self.orders, key))
     }
 
     /// Writes a new order, its entry in the buyer's unpaid orders, and its charge to the limit of
-    /// the network in one transaction. It succeeds only if the buyer's list still equals that of
-    /// `usage` and the network has free capacity. The listed orders `ended` leave the list.
-    pub async fn place(
-        &self,
-        order: &Order,
-        network: &str,
-        usage: &LimitUsage,
-        ended: &[OrderId],
-        limit: Limit,
-        now: Timestamp,
-    ) -> Result<PlaceOutcome, TableError> {
-        let writes = vec![
+    /// the network in one transaction. A cart becomes ordered in the same transaction. It succeeds
+    /// only if the buyer's list still equals that of `usage`, the network has free capacity and the
+    /// cart is unchanged.
+    pub async fn place(&self, write: PlacementWrite<'_>) -> Result<PlaceOutcome, TableError> {
+        let PlacementWrite { order, cart, usage, now, .. } = write;
+        let mut writes = vec![
             self.orders.transact_put(self.order_item(order), Expression::not_exists()),
-            self.unpaid_entry_write(order, &usage.unpaid, ended, now),
-            self.network_limit_write(network, usage.network, limit, now),
+            self.unpaid_entry_write(order, &usage.unpaid, write.ended, now),
+            self.network_limit_write(write.network, usage.network, write.network_limit, now),
         ];
+        writes.extend(cart.map(|cart| self.ordered_write(cart, order.placed.order_id, now)));
         let TransactionOutcome::Cancelled(conflicts) = self.orders.transact(writes).await? else {
             return Ok(PlaceOutcome::Written);
         };
@@ -136,11 +158,16 @@ impl Store {
         if let Some(Conflict { item: Some(existing) }) = next() {
             return Ok(PlaceOutcome::AlreadyPlaced(Box::new(from_item(existing)?)));
         }
+        let (unpaid, network, cart) = (next(), next(), next());
+        if let Some(Conflict { item }) = cart {
+            let cart = item.map(read_cart).transpose()?;
+            return Ok(PlaceOutcome::CartChanged(cart.map(Box::new)));
+        }
         let mut usage = usage.clone();
-        if let Some(Conflict { item }) = next() {
+        if let Some(Conflict { item }) = unpaid {
             usage.unpaid = item.as_ref().map(unpaid_orders).transpose()?.unwrap_or_default();
         }
-        if let Some(Conflict { item }) = next() {
+        if let Some(Conflict { item }) = network {
             usage.network = item.as_ref().map(arrival).transpose()?;
         }
         Ok(PlaceOutcome::VersionConflict(usage))
@@ -241,6 +268,30 @@ impl Store {
             condition.value("now", now.milliseconds()),
         )
     }
+}
+
+impl PlacementSnapshot {
+    /// Reads the items of an order and of the usage of its limits. An absent item is not listed.
+    fn read(items: Vec<Item>) -> Result<Self, TableError> {
+        let mut snapshot = Self { existing: None, usage: LimitUsage::default() };
+        for item in items {
+            match kind(&item) {
+                "UNPAID" => snapshot.usage.unpaid = unpaid_orders(&item)?,
+                "NETWORK" => snapshot.usage.network = Some(arrival(&item)?),
+                _ => snapshot.existing = Some(from_item(item)?),
+            }
+        }
+        Ok(snapshot)
+    }
+}
+
+/// Whether the item is a copy of a product or of the pricing rules.
+fn is_goods(item: &Item) -> bool {
+    matches!(kind(item), "PRODUCT" | "PRICING")
+}
+
+fn is_cart(item: &Item) -> bool {
+    kind(item) == "CART"
 }
 
 fn unpaid_key(user_id: UserId) -> Key {

@@ -8,10 +8,10 @@ use shared::{
     address::CountryCode,
     ids::ProductId,
     market::MarketId,
-    table::{Expression, Item, Key, Outcome, TableError, from_item, to_item},
+    table::{Expression, Item, Key, Outcome, Table, TableError, from_item, to_item},
 };
 
-use super::{Store, product::read_product, product_key, text};
+use super::{Store, kind, product::read_product, product_key};
 use crate::domain::{
     Product,
     pricing::{Pricing, rules::Rules},
@@ -62,16 +62,45 @@ impl Store {
         rules: &[(&MarketId, &CountryCode)],
         products: &[ProductId],
     ) -> Result<PriceInputs, TableError> {
+        let keys = self.goods_keys(rules, products);
+        if keys.is_empty() {
+            return Ok(PriceInputs::default());
+        }
+        PriceInputs::read(self.products.get_many_eventually(keys).await?)
+    }
+
+    /// Reads products, and the rules of markets for countries, with strong consistency in one call.
+    pub async fn read_goods(
+        &self,
+        rules: &[(&MarketId, &CountryCode)],
+        products: &[ProductId],
+    ) -> Result<PriceInputs, TableError> {
+        let keys = self.goods_keys(rules, products);
+        if keys.is_empty() {
+            return Ok(PriceInputs::default());
+        }
+        PriceInputs::read(self.products.get_many(keys).await?)
+    }
+
+    /// The keys of products, and of the rules of markets for countries.
+    pub(super) fn goods_keys(
+        &self,
+        rules: &[(&MarketId, &CountryCode)],
+        products: &[ProductId],
+    ) -> Vec<(&Table, Key)> {
         let rules = rules.iter().map(|(market, country)| pricing_key(market, country));
         let products = products.iter().map(|product| product_key(*product));
-        let keys: Vec<_> = rules.chain(products).map(|key| (&self.products, key)).collect();
-        let mut inputs = PriceInputs::default();
-        if keys.is_empty() {
-            return Ok(inputs);
-        }
-        for item in self.products.get_many_eventually(keys).await? {
-            match text(&item, "pk").split('#').next() {
-                Some("PRICING") => inputs.rules.push(read_pricing(item)?),
+        rules.chain(products).map(|key| (&self.products, key)).collect()
+    }
+}
+
+impl PriceInputs {
+    /// Reads the items of products and of rules.
+    pub(super) fn read(items: Vec<Item>) -> Result<Self, TableError> {
+        let mut inputs = Self::default();
+        for item in items {
+            match kind(&item) {
+                "PRICING" => inputs.rules.push(read_pricing(item)?),
                 _ => inputs.products.push(read_product(item)?),
             }
         }

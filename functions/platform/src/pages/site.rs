@@ -54,7 +54,8 @@ struct ProblemPage {
 /// The text of a page about a problem, or about a rule that a field can break.
 struct Described {
     code: &'static str,
-    status: u16,
+    /// All statuses of the code.
+    status: String,
     title: &'static str,
     explanation: &'static str,
     headers: &'static [&'static str],
@@ -103,9 +104,11 @@ pub(super) fn problem(code: &str) -> Option<String> {
 
 impl Described {
     fn of_problem(problem: &ProblemType) -> Self {
+        let of_code = PROBLEMS.iter().filter(|other| other.code == problem.code);
+        let statuses: Vec<String> = of_code.map(|other| other.status.to_string()).collect();
         Self {
             code: problem.code,
-            status: problem.status,
+            status: statuses.join(" or "),
             title: problem.title,
             explanation: problem.explanation,
             headers: problem.headers,
@@ -117,7 +120,7 @@ impl Described {
     fn of_rule(rule: &Rule) -> Self {
         Self {
             code: rule.code,
-            status: 422,
+            status: "422".to_owned(),
             title: RULE_TITLE,
             explanation: rule.explanation,
             headers: &[],

@@ -1,15 +1,6 @@
 //! Members of problems: their schemas and examples.
 
-/// An additional member of a problem document.
-#[derive(Clone, Copy, Debug)]
-pub struct Member {
-    pub name: &'static str,
-    pub description: &'static str,
-    /// Example, as JSON.
-    pub example: &'static str,
-    /// Schema in the API document, as JSON.
-    pub schema: &'static str,
-}
+use super::Member;
 
 pub(super) const COUNT: &str = r#"{"type": "integer"}"#;
 pub(super) const TEXT: &str = r#"{"type": "string"}"#;
@@ -20,25 +11,15 @@ pub(super) const PRICE: &str = r##"{"$ref": "#/components/schemas/OrderPrice"}"#
 pub(super) const PRICE_EXAMPLE: &str = r#"{"market": "gb", "pricing_version": 7, "currency": "USD", "basis": "net", "rounding": "per_rate", "lines": [], "tax_summary": [], "discount_total": 0, "tax_source": {"kind": "rules", "version": 7}}"#;
 const ORDER_STATUS: &str = r##"{"$ref": "#/components/schemas/OrderStatus"}"##;
 pub(super) const ORDER_ID: &str = r##"{"$ref": "#/components/schemas/OrderId"}"##;
+pub(super) const PRODUCT_ID: &str = r##"{"$ref": "#/components/schemas/ProductId"}"##;
+pub(super) const CART: &str = r##"{"$ref": "#/components/schemas/Cart"}"##;
+pub(super) const CART_EXAMPLE: &str = r#"{"id": "crt_0199c2a8-0000-7000-8000-00000000000a", "version": 7, "market": null, "country": null, "region": null, "locale": null, "email": null, "note": null, "attributes": null, "shipping_address": null, "billing_address": null, "shipping_method": null, "lines": [], "item_count": 0, "totals": null, "price": null, "pricing_version": null, "refusals": [], "warnings": [], "created_at": "2026-11-21T09:48:49.123Z", "updated_at": "2026-11-21T09:48:49.123Z", "expires_at": "2027-01-20T09:48:49.123Z"}"#;
 pub(super) const PAYMENT_ID: &str = r##"{"$ref": "#/components/schemas/PaymentId"}"##;
 pub(super) const REFUND_ID: &str = r##"{"$ref": "#/components/schemas/RefundId"}"##;
 const ACTIONS: &str =
     r#"{"type": "array", "items": {"type": "string", "enum": ["cancel", "ship", "deliver"]}}"#;
-const PAYMENT_STATE_SCHEMA: &str =
+pub(super) const PAYMENT_STATE_SCHEMA: &str =
     r#"{"type": "string", "enum": ["open", "processing", "captured", "closing", "closed"]}"#;
-
-pub(super) const PAYMENT_STATE: &[Member] = &[member(
-    "payment_state",
-    "The state of the order's payment.",
-    "\"captured\"",
-    PAYMENT_STATE_SCHEMA,
-)];
-pub(super) const REFUNDABLE: &[Member] = &[member(
-    "refundable",
-    "The amount that can be refunded.",
-    "{\"amount\": 2999, \"currency\": \"USD\"}",
-    MONEY,
-)];
 
 pub(super) const fn member(
     name: &'static str,

@@ -1,17 +1,17 @@
 //! The rules that a single field can break.
 
-use super::members::{COUNT, Member, member};
+use super::{
+    Member, Rule,
+    members::{COUNT, PRODUCT_ID, member},
+};
 
-/// A rule that a single field can break. Its code is both that of the 422 problem and that of the
-/// entry in `errors` for the field.
-#[derive(Clone, Copy, Debug)]
-pub struct Rule {
-    pub code: &'static str,
-    /// What the rule requires.
-    pub explanation: &'static str,
-    /// Members besides those of every problem document.
-    pub members: &'static [Member],
-}
+const PRODUCT: Member = member(
+    "product_id",
+    "The product, if the request orders a cart. Otherwise the pointer names it.",
+    "\"prd_0199c2a8-0000-7000-8000-00000000000a\"",
+    PRODUCT_ID,
+);
+const PRODUCT_OF_CART: &[Member] = &[PRODUCT];
 
 const fn rule(code: &'static str, explanation: &'static str) -> Rule {
     Rule { code, explanation, members: &[] }
@@ -30,6 +30,7 @@ pub const RULES: &[Rule] = &[
         "Nothing is shipped. An order in a market then needs a billing address, where it is taxed.",
     ),
     rule("blank", "The text has no visible character."),
+    rule("cart_empty", "The cart has no lines. Add a product."),
     rule(
         "duplicate_price",
         "A product has one price for each market and for each currency. That of its own currency is `price`.",
@@ -67,10 +68,6 @@ pub const RULES: &[Rule] = &[
         "An order number has twelve letters and digits, such as `7K3M-Q8ZT-0V2R`. Hyphens and case do not matter.",
     ),
     rule(
-        "invalid_order_number",
-        "An order number has twelve letters and digits, such as `7K3M-Q8ZT-0V2R`. Hyphens and case do not matter.",
-    ),
-    rule(
         "invalid_phone",
         "A telephone number is a plus sign and 7 to 15 digits that begin with the country code, such as `+442079460958`.",
     ),
@@ -89,10 +86,15 @@ pub const RULES: &[Rule] = &[
         "A username has letters, digits, dots, dashes and underscores of ASCII, and begins with a letter or digit.",
     ),
     rule(
+        "market_required",
+        "A shipping method belongs to a market. Choose a market for the cart, or remove its shipping method.",
+    ),
+    rule(
         "not_delivered_there",
         "The market does not deliver to the country, or has no tax rule for these goods there.",
     ),
-    rule("not_sold_here", "The product has no price in the market. Remove it."),
+    rule("not_sold_here", "The product has no price in the market. Remove it.")
+        .members(PRODUCT_OF_CART),
     rule("nothing_to_change", "A change names at least one field."),
     rule("out_of_range", "The number, length or count is outside its limits."),
     rule("password_compromised", "The password is too common. Choose another."),
@@ -118,7 +120,7 @@ pub const RULES: &[Rule] = &[
         "too_many_of_product",
         "One order can contain at most `maximum` pieces of this product, over all lines.",
     )
-    .members(&[member("maximum", "The maximum quantity per order.", "20", COUNT)]),
+    .members(&[member("maximum", "The maximum quantity per order.", "20", COUNT), PRODUCT]),
     rule(
         "unknown_field",
         "The field does not exist. Values that the shop determines, such as prices, cannot be sent.",
@@ -127,7 +129,8 @@ pub const RULES: &[Rule] = &[
         "unknown_market",
         "The market does not exist, or has no rules for the country of the destination.",
     ),
-    rule("unknown_product", "The product does not exist, or is no longer sold."),
+    rule("unknown_product", "The product does not exist, or is no longer sold.")
+        .members(PRODUCT_OF_CART),
     rule(
         "unknown_region",
         "Tax depends on the region. Send its code of ISO 3166-2, such as `CA` or `US-CA`.",

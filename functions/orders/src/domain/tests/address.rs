@@ -73,10 +73,13 @@ fn address_changes_at_most_ten_times() {
 }
 
 #[test]
-fn billing_address_and_tax_id_are_redacted_with_the_shipping_address() {
+fn personal_data_is_redacted_with_the_shipping_address() {
     let address = json!({ "name": "Ada", "line1": "1 Street", "city": "Town", "postal_code": "1", "country": "DE" });
-    let request = order_request(json!({ "billing_address": address, "tax_id": "DE 123456789" }));
-    let order = Order::place(placement(), request, &[product()], START, TIMING).unwrap();
+    let request = order_request(json!({
+        "billing_address": address, "tax_id": "DE 123456789", "locale": "de-CH",
+        "note": "Please ring twice.", "attributes": [{ "name": "gift_wrapping", "value": "yes" }],
+    }));
+    let order = Order::place(placement(), request, &[product()], &[], START, TIMING).unwrap();
     assert_eq!(order.customer.tax_id.as_ref().map(|id| id.as_str()), Some("DE 123456789"));
     let confirmed = [
         Event::StockReserved(stock(9)),
@@ -88,10 +91,13 @@ fn billing_address_and_tax_id_are_redacted_with_the_shipping_address() {
     .fold(order, |order, event| after(&order, event));
     assert_eq!(confirmed.customer.buyer, Buyer::Redacted);
     assert!(confirmed.customer.billing_address.is_some() && confirmed.customer.tax_id.is_some());
+    assert!(confirmed.customer.note.is_some() && confirmed.customer.attributes.is_some());
     let delivered = after(&after(&confirmed, &ship()), &Event::Deliver);
     let customer = &delivered.customer;
     assert_eq!(
         (&customer.shipping_address, &customer.billing_address, &customer.tax_id),
         (&None, &None, &None)
     );
+    assert_eq!((&customer.note, &customer.attributes), (&None, &None));
+    assert_eq!(customer.locale.as_ref().map(|locale| locale.as_str()), Some("de-CH"));
 }

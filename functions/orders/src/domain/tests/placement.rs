@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn order_is_priced_from_the_catalogue() {
     let place = |extra, products: &[Product]| {
-        Order::place(placement(), order_request(extra), products, START, TIMING)
+        Order::place(placement(), order_request(extra), products, &[], START, TIMING)
     };
     assert_eq!(place(json!({}), &[product()]).unwrap().placed.totals.total.amount, TOTAL);
     let expected = json!({ "expected_total": { "amount": 1, "currency": "USD" } });
@@ -36,6 +36,7 @@ fn product_limit_applies_to_all_lines_of_the_product_together() {
             placement(),
             order_request(json!({ "items": items })),
             &[product(), other.clone()],
+            None,
             START,
             TIMING,
         );
@@ -60,6 +61,7 @@ fn product_without_its_own_limit_uses_the_default() {
             placement(),
             order_request(items),
             std::slice::from_ref(&unlimited),
+            None,
             START,
             TIMING,
         )
@@ -92,7 +94,7 @@ fn lines_are_added_up_in_one_currency_and_below_the_largest_amount() {
     let place = |bowl: Product| {
         let line = |product: &Product| json!({ "product_id": product.product_id, "quantity": 2 });
         let request = order_request(json!({ "items": [line(&product()), line(&bowl)] }));
-        Order::place(placement(), request, &[product(), bowl], START, TIMING)
+        Order::place(placement(), request, &[product(), bowl], &[], START, TIMING)
     };
     let placed = place(priced(101, "USD")).unwrap().placed;
     assert_eq!((placed.totals.items.amount, placed.totals.total.amount), (6200, 6200));
@@ -108,6 +110,7 @@ fn lines_are_added_up_in_one_currency_and_below_the_largest_amount() {
 fn expected_total_of_the_order_is_accepted() {
     let expected = json!({ "expected_total": { "amount": TOTAL, "currency": "USD" } });
     assert!(
-        Order::place(placement(), order_request(expected), &[product()], START, TIMING).is_ok()
+        Order::place(placement(), order_request(expected), &[product()], &[], START, TIMING)
+            .is_ok()
     );
 }
