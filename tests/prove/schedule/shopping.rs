@@ -89,7 +89,7 @@ impl Schedule {
     }
 
     /// What happens between the preview of a price and the order.
-    async fn meanwhile(&mut self) {
+    pub(super) async fn meanwhile(&mut self) {
         if self.chance(60) {
             self.change_rules().await;
             if self.chance(80) {
