@@ -12,7 +12,7 @@ fn in_market() -> Value {
 
 impl OrdersFixture {
     /// The same shop, whose stage is production or not.
-    async fn with_stage(self, is_production: bool) -> Self {
+    pub(super) async fn with_stage(self, is_production: bool) -> Self {
         let service = shop::orders(&self.aws, &self.clock);
         let limits =
             orders::domain::unpaid::Limits { requires_market: is_production, ..service.limits };
