@@ -7,7 +7,11 @@ use tests::{
     shop::Shop,
 };
 
-use super::{assert_settled, shop};
+use super::{
+    assert_settled,
+    sales::{balances, named},
+    shop,
+};
 
 const MARKET: &str = "gb";
 const COUNTRY: &str = "GB";
@@ -77,14 +81,18 @@ fn without_line_ids(price: &Value) -> Value {
     price
 }
 
-/// The money that the ledger has recorded for the order.
-fn recorded(shop: &Shop, order: &str) -> i64 {
-    let entries = shop.aws.items("ledger");
-    let entries = entries.iter().filter(|item| item["pk"]["S"] == format!("ORDER#{order}"));
-    entries
-        .filter_map(|entry| entry["lines"]["M"]["USD"]["M"]["provider_clearing"]["N"].as_str())
-        .map(|amount| amount.parse::<i64>().unwrap())
-        .sum()
+/// Asserts that the ledger has the money, the revenue and the tax of the price.
+fn assert_recorded(shop: &Shop, order: &Value) {
+    let (price, total) = (&order["price"], order["totals"]["total"]["amount"].as_i64().unwrap());
+    let lines = price["lines"].as_array().unwrap().iter();
+    let goods: i64 = lines.map(|line| line["net"].as_i64().unwrap()).sum();
+    let expected = [
+        ("provider_clearing", total),
+        ("revenue:goods", -goods),
+        ("revenue:shipping", -price["shipping"]["net"].as_i64().unwrap()),
+        ("tax:GB", -order["totals"]["tax"]["amount"].as_i64().unwrap()),
+    ];
+    assert_eq!(balances(shop), named(&expected));
 }
 
 /// An amount as the mails show it.
@@ -129,7 +137,7 @@ async fn same_price_everywhere(prices_include_tax: bool) {
         .find(|item| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("CHARGE#")));
     let cents = total["amount"].as_i64().unwrap();
     assert_eq!(charge.unwrap()["amount"]["N"], cents.to_string());
-    assert_eq!(recorded(&shop, order["id"].as_str().unwrap()), cents);
+    assert_recorded(&shop, &order);
     assert_mailed(&shop, &order);
     assert_settled(&shop).await;
 }

@@ -34,7 +34,7 @@ fn entries(shop: &Shop) -> Vec<Value> {
 }
 
 /// The balances of money that are not 0, in minor units.
-fn balances(shop: &Shop) -> BTreeMap<String, i64> {
+pub fn balances(shop: &Shop) -> BTreeMap<String, i64> {
     let mut balances: BTreeMap<String, i64> = BTreeMap::new();
     for entry in entries(shop) {
         for (account, amount) in entry["lines"]["M"]["USD"]["M"].as_object().unwrap() {
@@ -59,7 +59,7 @@ fn sales(shop: &Shop) -> BTreeMap<String, u32> {
     kinds
 }
 
-fn named<T: Copy>(pairs: &[(&str, T)]) -> BTreeMap<String, T> {
+pub fn named<T: Copy>(pairs: &[(&str, T)]) -> BTreeMap<String, T> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
 }
 

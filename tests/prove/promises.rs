@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, future::Future, pin::Pin};
 
 use crate::{
     bites, faults,
-    schedule::{self, releases},
+    schedule::{self, met, releases},
     stage::NOT_SENT_AGAIN,
     stories::STORIES,
 };
@@ -52,9 +52,9 @@ pub struct Promise {
     pub continues: bool,
     /// Plays one case. It panics with the violation.
     pub play: fn(u64) -> Pin<Box<dyn Future<Output = Outcome>>>,
-    /// Facts with this ending that must have happened, and how often in the short form. Without
+    /// Facts with these endings that must have happened, and how often in the short form. Without
     /// them the promise is proved for the wrong cases.
-    pub least: Option<(&'static str, u64)>,
+    pub least: &'static [(&'static str, u64)],
 }
 
 /// Schedules that once sent a charge after its order was cancelled: the payment deadline had passed,
@@ -72,7 +72,7 @@ pub const PROMISES: &[Promise] = &[
         is_random: false,
         continues: false,
         play: |seed| Box::pin(repeatable(seed)),
-        least: None,
+        least: &[],
     },
     Promise {
         name: "regressions",
@@ -81,7 +81,7 @@ pub const PROMISES: &[Promise] = &[
         is_random: false,
         continues: false,
         play: |case| Box::pin(settles(CHARGED_TOO_LATE[case as usize])),
-        least: None,
+        least: &[],
     },
     Promise {
         name: "simulation",
@@ -90,7 +90,14 @@ pub const PROMISES: &[Promise] = &[
         is_random: true,
         continues: false,
         play: |seed| Box::pin(settles(seed)),
-        least: Some((NOT_SENT_AGAIN, 400)),
+        least: &[
+            (NOT_SENT_AGAIN, 400),
+            (met::CHANGED_PRICE, 100),
+            (met::FREE_ORDER, 10),
+            (met::CART_ORDER, 400),
+            (met::MERGED_CART, 200),
+            (met::TWO_KEYS, 3),
+        ],
     },
     Promise {
         name: "stories",
@@ -99,7 +106,7 @@ pub const PROMISES: &[Promise] = &[
         is_random: false,
         continues: false,
         play: |number| Box::pin(faults::story(number as usize)),
-        least: None,
+        least: &[],
     },
     Promise {
         name: "faults",
@@ -108,7 +115,7 @@ pub const PROMISES: &[Promise] = &[
         is_random: false,
         continues: false,
         play: |case| Box::pin(faults::single(case)),
-        least: None,
+        least: &[],
     },
     Promise {
         name: "pairs",
@@ -117,7 +124,7 @@ pub const PROMISES: &[Promise] = &[
         is_random: true,
         continues: false,
         play: |seed| Box::pin(faults::sampled_pair(seed)),
-        least: None,
+        least: &[],
     },
     Promise {
         name: "races",
@@ -126,7 +133,7 @@ pub const PROMISES: &[Promise] = &[
         is_random: true,
         continues: false,
         play: |seed| Box::pin(faults::race(seed)),
-        least: None,
+        least: &[],
     },
     Promise {
         name: "all-pairs",
@@ -135,7 +142,7 @@ pub const PROMISES: &[Promise] = &[
         is_random: false,
         continues: false,
         play: |case| Box::pin(faults::pair(case)),
-        least: None,
+        least: &[],
     },
     Promise {
         name: "upgrade",
@@ -144,7 +151,7 @@ pub const PROMISES: &[Promise] = &[
         is_random: true,
         continues: false,
         play: |seed| Box::pin(mixed(seed)),
-        least: Some((releases::LEFT_FOR_LATER, 10)),
+        least: &[(releases::LEFT_FOR_LATER, 10)],
     },
     Promise {
         name: BITES,
@@ -153,7 +160,7 @@ pub const PROMISES: &[Promise] = &[
         is_random: false,
         continues: true,
         play: |case| Box::pin(bites::case(case)),
-        least: None,
+        least: &[],
     },
 ];
 

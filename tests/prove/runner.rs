@@ -171,17 +171,17 @@ pub fn run() -> ExitCode {
                 println!("{count:>9}  {fact}");
             }
         }
-        if let Some((ending, least)) = promise.least {
+        for (ending, least) in promise.least {
             let found: u64 = total
                 .facts
                 .iter()
-                .filter(|(fact, _)| fact.ends_with(ending))
+                .filter(|(fact, _)| fact.ends_with(*ending))
                 .map(|(_, count)| count)
                 .sum();
             let expected = least * total.runs / (promise.cases)(Scale::Short);
             if total.violations.is_empty() && found < expected {
                 has_failed = true;
-                println!("\ntoo few cases with{ending}: {found} instead of {expected}\n");
+                println!("\ntoo few cases with {ending:?}: {found} instead of {expected}\n");
             }
         }
     }

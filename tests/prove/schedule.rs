@@ -4,11 +4,13 @@
 //!   functions die.
 //! - Buyers pay twice, never pay, cancel, or have to complete 3-D Secure. Webhooks arrive.
 //! - Operators refund, ship and reshard stock. The clock jumps.
-//! - In every third schedule buyers also order in markets, while admins change the rules of prices.
+//! - In every third schedule buyers also order in markets and from carts, while admins change the
+//!   rules of prices.
 //!
 //! Every order settles even if lost messages are never redelivered. The ledger reconciles once an
 //! operator has redriven them.
 
+mod carts;
 mod outage;
 mod people;
 pub mod releases;
@@ -39,6 +41,18 @@ const IN_MARKETS: u64 = 1;
 /// The number of calls of a step of the daily audit.
 const AUDIT_CALLS: u64 = 300;
 
+/// What buyers in markets met, as facts of their schedules.
+pub mod met {
+    /// The price is another one than that of the preview, so nothing is ordered.
+    pub const CHANGED_PRICE: &str = "a changed price";
+    /// Promotions take everything.
+    pub const FREE_ORDER: &str = "a free order in a market";
+    pub const CART_ORDER: &str = "an order from a cart";
+    pub const MERGED_CART: &str = "a merged cart";
+    /// The first request has ordered the cart, and the second one finds its order.
+    pub const TWO_KEYS: &str = "a cart ordered under two keys";
+}
+
 /// The outcome of a schedule.
 pub struct Played {
     pub trace: String,
@@ -58,8 +72,16 @@ struct Schedule {
     admin_requests: u32,
     /// Whether every second order costs nothing.
     has_free_orders: bool,
-    /// Whether some orders are placed in markets.
+    /// Whether some orders are placed in markets and from carts.
     has_markets: bool,
+    /// Number of changes of carts that add.
+    mutations: u32,
+    /// The content of the open cart of each buyer: products and quantities.
+    carts: BTreeMap<String, BTreeMap<String, u32>>,
+    /// The order that each ordered cart became.
+    ordered_carts: BTreeMap<String, String>,
+    /// The secrets of the carts of guests.
+    secrets: Vec<String>,
     /// What buyers in markets met, to be counted over all schedules.
     facts: Vec<&'static str>,
     /// Percentage of calls with an injected fault.
@@ -81,6 +103,7 @@ impl Schedule {
         self.run_with_faults().await;
         self.settle().await;
         self.stage.check();
+        self.order_again().await;
         self.continue_confirmed().await;
         self.settle().await;
         let mut ends = self.stage.check();
@@ -90,6 +113,7 @@ impl Schedule {
             format!("the redrive changed the final state of orders: {ends:?}, {again:?}")
         });
         self.stage.check_documents();
+        self.check_carts().await;
         self.stage.check_ledger(self.seed.is_multiple_of(4)).await;
         if self.seed % 8 == POSTED {
             self.post_balances().await;
@@ -113,6 +137,10 @@ impl Schedule {
             admin_requests: 0,
             has_free_orders: FREE.contains(&(seed % 8)),
             has_markets,
+            mutations: 0,
+            carts: BTreeMap::new(),
+            ordered_carts: BTreeMap::new(),
+            secrets: Vec::new(),
             facts: Vec::new(),
             faults,
             network: Network::Up,
@@ -137,8 +165,13 @@ impl Schedule {
             if is_free {
                 self.stage.reprice(0);
             }
-            let is_in_market = self.has_markets && !is_free && self.chance(75);
-            if !(is_in_market && self.place_in_market(number).await) {
+            let in_market = if self.has_markets && !is_free { self.below(4) } else { 0 };
+            let is_placed = match in_market {
+                0 => false,
+                1 | 2 => self.place_in_market(number).await,
+                _ => self.place_from_cart(&Self::buyer(number)).await,
+            };
+            if !is_placed {
                 self.place(number).await;
             }
             if is_free {

@@ -87,10 +87,12 @@ pub const STORIES: &[Story] = stories![
     "nothing is shipped, then cancelled", paths::download_cancelled, "cancelled, refunded";
     "prices and the rules of a market change", prices::changed, "cancelled";
     "free by promotions, and delivered", checkout::free_by_promotions, "delivered";
+    "ordered from a cart in a market, and delivered", checkout::from_cart, "delivered";
 ];
 
 /// The stories in a shop with markets.
-const IN_MARKETS: [&str; 1] = ["free by promotions, and delivered"];
+const IN_MARKETS: [&str; 2] =
+    ["free by promotions, and delivered", "ordered from a cart in a market, and delivered"];
 
 impl Story {
     /// The stage of a story, before it begins.

@@ -63,7 +63,7 @@ impl Schedule {
     }
 
     /// The id and the buyer of a random order.
-    fn any_order(&mut self) -> (String, String) {
+    pub(super) fn any_order(&mut self) -> (String, String) {
         let chosen = self.below(self.stage.orders.len() as u64) as usize;
         let order = &self.stage.orders[chosen];
         (order.id.clone(), order.buyer.clone())

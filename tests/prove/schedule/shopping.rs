@@ -4,7 +4,7 @@
 use serde_json::Value;
 use tests::{aws::Called, events};
 
-use super::{Schedule, people::MOST_ATTEMPTS};
+use super::{Schedule, met, people::MOST_ATTEMPTS};
 use crate::stage::markets::{Basket, PLACES};
 
 /// Maximum of previews of the same goods by one buyer.
@@ -51,11 +51,7 @@ impl Schedule {
         self.stage.ensure(!placed["price"].is_null(), || format!("no price: {placed:#}"));
         let id = placed["id"].as_str().unwrap_or_default().to_owned();
         self.stage.placed_at(id, buyer.to_owned(), total);
-        self.facts.push(if total == 0 {
-            "an order in a market: free"
-        } else {
-            "an order in a market"
-        });
+        self.facts.push(if total == 0 { met::FREE_ORDER } else { "an order in a market" });
     }
 
     fn any_basket(&mut self) -> Basket {
@@ -93,7 +89,7 @@ impl Schedule {
     }
 
     /// What happens between the preview of a price and the order.
-    async fn meanwhile(&mut self) {
+    pub(super) async fn meanwhile(&mut self) {
         if self.chance(60) {
             self.change_rules().await;
             if self.chance(80) {
@@ -127,7 +123,7 @@ impl Schedule {
             self.stage.ensure(is_expected && wrote == 0, || {
                 format!("create-order writes {wrote} times, and is refused: {:?}", called.answer)
             });
-            self.facts.push(if code == "price_changed" { "a changed price" } else { "a refusal" });
+            self.facts.push(if code == "price_changed" { met::CHANGED_PRICE } else { "a refusal" });
             return Err(answer);
         }
         self.stage.fail(&format!("create-order failed {MOST_ATTEMPTS} times"))

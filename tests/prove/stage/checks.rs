@@ -162,7 +162,7 @@ impl Stage {
     /// Checks that no personal data of a deleted account is left. Only a mail that is sent after the
     /// deletion is recorded, without them, until the record expires.
     fn check_erasure(&self, deleted_at: Timestamp) {
-        for table in ["orders", "payments", "ledger", "users", "notifications"] {
+        for table in ["orders", "order-carts", "payments", "ledger", "users", "notifications"] {
             for item in self.shop.aws.items(table) {
                 let item = item.to_string();
                 let left = BUYER.into_iter().find(|data| item.contains(data));

@@ -21,6 +21,7 @@ impl Stage {
     /// is audited by its id.
     pub async fn check_ledger(&self, audits_everything: bool) {
         self.check_accounts();
+        self.check_booked_prices();
         // Recent changes are not audited.
         self.shop.clock.advance(ledger::GRACE);
         let asked = if audits_everything {

@@ -56,6 +56,33 @@ impl Stage {
         }
     }
 
+    /// Checks that the ledger has the parts of each price as the earnings of its order, unless money
+    /// was returned.
+    pub(super) fn check_booked_prices(&self) {
+        let ledger = self.shop.aws.stored("ledger");
+        for (id, charge) in self.charges() {
+            let Some((total, Some(price))) = self.stored_price(&id) else { continue };
+            if charge.contains_key("disputed") || number(&charge, "refundable") < total {
+                continue;
+            }
+            let mut booked: BTreeMap<&str, i64> = BTreeMap::new();
+            let key = format!("ORDER#{id}");
+            for entry in ledger.iter().filter(|entry| text(entry, "pk") == key) {
+                let units = entry.get("lines").and_then(Attribute::members);
+                let money = units.and_then(|units| units.get("USD")).and_then(Attribute::members);
+                let Some(money) = money else { continue };
+                let earned = money.keys().filter(|account| account.contains(':'));
+                for account in earned {
+                    *booked.entry(account).or_default() -= number(money, account);
+                }
+            }
+            let parts = price.members().map(parts).unwrap_or_default();
+            let is_booked = booked.len() == parts.len()
+                && parts.iter().all(|(account, part)| booked.get(account.as_str()) == Some(part));
+            self.ensure(is_booked, || format!("{id} earns {parts:?}, and {booked:?} is booked"));
+        }
+    }
+
     /// Checks that each mail about an order has its total, which is the sum of the amounts above it.
     pub(super) fn check_mailed_totals(&self) {
         let mails = self.shop.aws.mails().mails();
@@ -71,6 +98,25 @@ impl Stage {
             });
         }
     }
+}
+
+/// What is earned with a price, by account of the ledger.
+fn parts(price: &Item) -> BTreeMap<String, i64> {
+    let mut parts: BTreeMap<String, i64> = BTreeMap::new();
+    let lines = price.get("lines").map(Attribute::values).unwrap_or_default();
+    let lines = lines.iter().filter_map(Attribute::members);
+    parts.insert("revenue:goods".to_owned(), lines.map(|line| number(line, "net")).sum());
+    let shipping = price.get("shipping").and_then(Attribute::members);
+    let shipping = shipping.map_or(0, |shipping| number(shipping, "net"));
+    parts.insert("revenue:shipping".to_owned(), shipping);
+    let rates = price.get("rates").map(Attribute::values).unwrap_or_default();
+    for row in rows(price, "tax_summary") {
+        let rate = usize::try_from(row[0]).ok().and_then(|rate| rates.get(rate)?.members());
+        let jurisdiction = rate.map(|rate| text(rate, "jurisdiction")).unwrap_or_default();
+        *parts.entry(format!("tax:{jurisdiction}")).or_default() += row[2];
+    }
+    parts.retain(|_, part| *part > 0);
+    parts
 }
 
 /// The sum of the amounts above the total of a mail, and the total, in cents.

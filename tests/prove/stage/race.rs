@@ -33,16 +33,21 @@ impl Stage {
     /// Runs a request twice at the same time, occasionally together with everything that is pending.
     /// Returns the response with the lower status.
     pub async fn race_request(&mut self, operation: &str, event: Value) -> Called {
+        let answers = self.race_requests(operation, [event.clone(), event]).await.into_iter();
+        answers.min_by_key(Called::status).unwrap_or_else(|| self.fail("no response"))
+    }
+
+    /// Runs two requests at the same time, occasionally together with everything that is pending.
+    pub async fn race_requests(&mut self, operation: &str, events: [Value; 2]) -> Vec<Called> {
         let (mut calls, mut works) = (Vec::new(), Vec::new());
-        for _ in 0..2 {
-            calls.push((operation.to_owned(), event.clone()));
+        for event in events {
+            calls.push((operation.to_owned(), event));
             works.push(Work::Request);
         }
         if self.happens() {
             self.add_pending("", &mut calls, &mut works);
         }
-        let answers = self.run(calls, works).await.into_iter();
-        answers.min_by_key(Called::status).unwrap_or_else(|| self.fail("no response"))
+        self.run(calls, works).await
     }
 
     /// Runs a scheduled operation twice at the same time, occasionally together with everything that

@@ -1,11 +1,12 @@
 //! The stories of a checkout in a market.
 
-use tests::events;
+use serde_json::{Value, json};
+use tests::events::{self, Http};
 
 use super::paths::delivered_from_here;
 use crate::stage::{
     Stage,
-    markets::{Basket, PLACES, creation, promotion},
+    markets::{Basket, PLACES, creation, promotion, usd},
 };
 
 impl Stage {
@@ -45,4 +46,98 @@ pub(super) async fn free_by_promotions(stage: &mut Stage) {
     stage.drain().await;
     stage.pay("tok_ok").await;
     delivered_from_here(stage).await;
+}
+
+/// A guest fills a cart and logs in, and orders it in a market whose tax is added at two rates.
+pub(super) async fn from_cart(stage: &mut Stage) {
+    let guest = stage.create_cart(|request| request).await;
+    let token = guest["cart_token"].as_str().unwrap_or_default().to_owned();
+    let lines: Value = stage
+        .products
+        .iter()
+        .map(|product| json!({ "product_id": product, "quantity": 1 }))
+        .collect();
+    let add = json!({ "add": lines, "mutation_id": "add" });
+    let as_guest = |request: Http| request.header("x-cart-token", &token);
+    stage.cart(as_guest(of_cart(&guest, "/carts/changes", Some(&add))), "change-cart").await;
+
+    let mine = stage.create_cart(|request| request.caller(events::USER)).await;
+    stage.cart(as_guest(of_mine(&mine, None)), "merge-cart").await;
+    let terms = json!({ "shipping_address": PLACES[2].address(), "market": PLACES[2].market });
+    stage.cart(of_mine(&mine, Some(&terms)), "change-cart").await;
+    let options = stage.cart(of_mine(&mine, None), "list-shipping-options").await;
+    let method = json!({ "shipping_method": options["shipping_options"][0]["method_id"] });
+    stage.cart(of_mine(&mine, Some(&method)), "change-cart").await;
+    let shown = stage.cart(of_mine(&mine, None), "get-cart").await;
+    let quantities: Vec<&Value> =
+        shown["lines"].as_array().into_iter().flatten().map(|line| &line["quantity"]).collect();
+    stage.ensure(quantities == [1, 1], || format!("added and merged once, but {shown:#}"));
+
+    stage.order_cart(&shown).await;
+    let gone = stage.insist("get-cart", of_mine(&mine, None)).await;
+    stage.ensure(gone.status() == 410, || format!("an ordered cart: {:?}", gone.answer));
+    stage.drain().await;
+    delivered_from_here(stage).await;
+}
+
+/// A request about a cart, with a body or without.
+fn of_cart(cart: &Value, path: &str, body: Option<&Value>) -> Http {
+    let request = body.map_or_else(|| events::http("POST", path), |body| events::post(path, body));
+    request.path_parameter("cart_id", cart["id"].as_str().unwrap_or_default())
+}
+
+/// A request of the buyer about their own cart.
+fn of_mine(cart: &Value, body: Option<&Value>) -> Http {
+    of_cart(cart, "/carts", body).caller(events::USER)
+}
+
+impl Stage {
+    /// The buyer leaves an address in a cart that they do not order.
+    pub(super) async fn leave_cart(&mut self) {
+        let mine = self.create_cart(|request| request.caller(events::USER)).await;
+        let address = json!({ "shipping_address": PLACES[2].address() });
+        self.cart(of_mine(&mine, Some(&address)), "change-cart").await;
+    }
+
+    async fn create_cart(&mut self, by: impl FnOnce(Http) -> Http) -> Value {
+        let request = events::post("/carts", &json!({ "market": PLACES[2].market }));
+        self.cart(by(request), "create-cart").await
+    }
+
+    /// Sends a request about a cart until it is answered with the cart.
+    async fn cart(&mut self, request: Http, operation: &str) -> Value {
+        let called = self.insist(operation, request).await;
+        let is_accepted = called.status() < 300;
+        self.ensure(is_accepted, || format!("{operation}: {:?}", called.answer));
+        called.json()
+    }
+
+    /// Orders a cart as it was shown. In a race the request is sent under two keys at once: one of
+    /// them orders the cart, and the other one finds its order.
+    async fn order_cart(&mut self, shown: &Value) {
+        let total = shown["totals"]["total"]["amount"].as_i64().unwrap_or_default();
+        let body = json!({
+            "cart_id": shown["id"], "cart_version": shown["version"], "expected_total": usd(total),
+            "payment_method": { "type": "card", "token": "tok_ok" },
+        });
+        if self.is_racing() {
+            let under = |key: &str| events::order(key, &body).event();
+            let events = [under("order"), under("another")];
+            for called in self.race_requests("create-order", events).await {
+                let is_expected =
+                    [201, 502, 503].contains(&called.status()) || called.code() == "cart_ordered";
+                self.ensure(is_expected, || format!("create-order: {:?}", called.answer));
+            }
+        }
+        let called = self.insist("create-order", events::order("order", &body)).await;
+        let order = called.json();
+        let id = if called.code() == "cart_ordered" && self.is_racing() {
+            &order["order_id"]
+        } else {
+            self.ensure(called.status() == 201, || format!("create-order: {:?}", called.answer));
+            &order["id"]
+        };
+        let id = id.as_str().unwrap_or_default().to_owned();
+        self.placed_at(id, events::USER.to_owned(), total);
+    }
 }

@@ -274,6 +274,7 @@ async fn disputed(stage: &mut Stage, end: &str) {
 pub(super) async fn account_deleted(stage: &mut Stage) {
     placed(stage, Some("tok_ok")).await;
     stage.keep_addresses().await;
+    stage.leave_cart().await;
     stage.delete_account().await;
     stage.drain().await;
     delivered_from_here(stage).await;

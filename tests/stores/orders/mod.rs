@@ -19,6 +19,7 @@ mod reading;
 mod replicate_pricing;
 mod replicate_product;
 mod resume_orders;
+mod sales;
 mod sweeping;
 mod unshipped;
 mod update_buyer;

@@ -57,7 +57,7 @@ pub async fn merge_cart(orders: Arc<Orders>, request: Request) -> Result<Respons
             .read_cart_prices(&cart.content_of_merge(&guest), guest.content.products())
             .await?;
         let merged = match cart.merge(&guest, prices.limits(), stamp) {
-            Merge::Done => return Ok(http::ok(&CartView::new(&cart, &prices.quote(&cart)))),
+            Merge::Done => return unchanged(&orders, cart_id, &owner, stamp).await,
             Merge::OtherMarket => {
                 let warnings = vec![Warning::of_cart(WarningCode::OtherMarket)];
                 let quote = prices.quote(&cart);
@@ -73,6 +73,20 @@ pub async fn merge_cart(orders: Arc<Orders>, request: Request) -> Result<Respons
         carts::backoff(attempt).await;
     }
     Err(OrderError::from(CartError::Busy).into())
+}
+
+/// Returns the cart that a guest's cart was merged into before. It is read again, because a batch
+/// read is not a snapshot: it may contain the cart from before the merge.
+async fn unchanged(
+    orders: &Orders,
+    cart_id: CartId,
+    owner: &Opener,
+    stamp: Stamp,
+) -> Result<Response, Problem> {
+    let found = orders.store.find_cart(cart_id).await?.ok_or(CartError::NotFound);
+    let cart = found.and_then(|cart| cart.open(owner, stamp.now)).map_err(OrderError::from)?;
+    let quote = orders.quote_cart(&cart).await?;
+    Ok(http::ok(&CartView::new(&cart, &quote)))
 }
 
 /// Returns the guest's cart if the token opens it and it is open, or was merged into the cart of the

@@ -372,17 +372,22 @@ fn destination_is_the_address_before_the_country() {
     let billed = CartContent { billing_address: Some(address("AT")), ..base };
     assert_eq!(of(&billed, true), place("FR", Some("BY")));
     assert_eq!(of(&billed, false), place("AT", None));
-    assert_eq!((billed.has_address(true), billed.has_address(false)), (false, true));
+    let is_named = [true, false]
+        .map(|requires_shipping| billed.destination_address(requires_shipping).is_some());
+    assert_eq!(is_named, [false, true]);
     let shipped = CartContent { shipping_address: Some(address("DE")), ..billed.clone() };
     assert_eq!(of(&shipped, true), place("DE", None));
-    assert_eq!(of(&shipped, false), place("DE", None));
+    assert_eq!(of(&shipped, false), place("AT", None));
+    let not_billed = CartContent { billing_address: None, ..shipped.clone() };
+    assert_eq!(of(&not_billed, false), place("DE", None));
 
     let rules = |content: &CartContent| -> Vec<String> {
         content.rules().iter().map(|(_, country)| country.to_string()).collect()
     };
     let in_market = |content: CartContent| CartContent { market: Some(market("de")), ..content };
     assert_eq!(rules(&billed), Vec::<String>::new());
-    assert_eq!(rules(&in_market(shipped)), ["DE"]);
+    assert_eq!(rules(&in_market(not_billed)), ["DE"]);
+    assert_eq!(rules(&in_market(shipped)), ["DE", "AT"]);
     assert_eq!(rules(&in_market(billed.clone())), ["AT", "FR"]);
     let same = CartContent { country: Some(country("AT")), ..billed };
     assert_eq!(rules(&in_market(same)), ["AT"]);

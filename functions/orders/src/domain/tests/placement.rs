@@ -36,7 +36,7 @@ fn product_limit_applies_to_all_lines_of_the_product_together() {
             placement(),
             order_request(json!({ "items": items })),
             &[product(), other.clone()],
-            None,
+            &[],
             START,
             TIMING,
         );
@@ -61,7 +61,7 @@ fn product_without_its_own_limit_uses_the_default() {
             placement(),
             order_request(items),
             std::slice::from_ref(&unlimited),
-            None,
+            &[],
             START,
             TIMING,
         )
