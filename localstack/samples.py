@@ -192,7 +192,7 @@ class Samples:
             answer = self.ada.call("POST", "/orders", body, key=str(uuid.uuid4()), expect=(201, 409, 422))
             if answer.status == 201:
                 return self.reaches(answer.body, state)
-            if answer.code not in ("unknown_product", "too_many_open_orders") or time.monotonic() > deadline:
+            if answer.code not in ("unknown_product", "too_many_unpaid_orders") or time.monotonic() > deadline:
                 raise CommandError(f"POST /orders answered {answer}.")
             time.sleep(0.3)
 

@@ -113,7 +113,7 @@ class Buyers:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while (answer := self.send(buyer, "POST", "/orders", body, key)) and answer.status != 201:
             # The copy of the catalogue lacks a new product, or earlier orders of the buyer are not settled yet.
-            if answer.code not in ("unknown_product", "too_many_open_orders") or time.monotonic() > deadline:
+            if answer.code not in ("unknown_product", "too_many_unpaid_orders") or time.monotonic() > deadline:
                 raise ApiError(f"POST /orders answered {answer}")
             time.sleep(1)
         if answer:

@@ -209,10 +209,10 @@ class SmokeTest(unittest.TestCase):
         self.assertEqual(self.left_behind(), (set(), 0))
 
     def test_an_unexpected_answer_names_step_and_request_and_is_cleaned_up(self):
-        self.shop.broken["POST /orders"] = (409, {"code": "too_many_open_orders", "request_id": "req-1"})
+        self.shop.broken["POST /orders"] = (409, {"code": "too_many_unpaid_orders", "request_id": "req-1"})
         failure, left = self.failure()
         self.assertEqual(failure, ("step 7 of 15 (order)",
-                                   'POST /orders answered 409 {"code": "too_many_open_orders", "request_id": "req-1"}',
+                                   'POST /orders answered 409 {"code": "too_many_unpaid_orders", "request_id": "req-1"}',
                                    "POST /orders answered 409, request id req-1"))
         self.assertEqual((left, self.left_behind()), ([], (set(), 0)))
 

@@ -343,7 +343,7 @@ async fn buyer_has_at_most_five_unpaid_orders() {
     let body = json!({ "items": [{ "product_id": product, "quantity": 1 }], "payment_method": card("tok_ok") });
     let place = || buyer.post_with_key("/orders", "the-sixth", &body);
     let full = until("the sixth is refused", place, |answer| answer.status == 409).await;
-    assert_eq!(full.problem(409), "too_many_open_orders");
+    assert_eq!(full.problem(409), "too_many_unpaid_orders");
     buyer.cancel(&orders[0]).await.expect(202);
     let sixth =
         until("there is room for it", place, |answer| answer.status != 409).await.expect(201);
@@ -359,7 +359,7 @@ async fn unverified_account_may_have_one_unpaid_order() {
     let refused = buyer.post_with_key("/orders", "the-second", &body).await;
     assert_eq!(
         (refused.problem(409), refused.json()["maximum"].as_u64()),
-        ("too_many_open_orders".to_owned(), Some(1))
+        ("too_many_unpaid_orders".to_owned(), Some(1))
     );
     // Paying the first order makes room for the second.
     let pay = || buyer.pay(&first, "tok_ok");
@@ -370,7 +370,7 @@ async fn unverified_account_may_have_one_unpaid_order() {
     buyer.post_with_key("/orders", "the-second", &body).await.expect(201);
     assert_eq!(
         buyer.post_with_key("/orders", "the-third", &body).await.problem(409),
-        "too_many_open_orders"
+        "too_many_unpaid_orders"
     );
 
     let link = shop.link_mailed_to(&buyer.email, "verify-email").await;

@@ -236,7 +236,7 @@ impl Schedule {
         }
         for (queue, message) in std::mem::take(&mut self.lost_messages) {
             self.stage.note(&format!("{} is redriven", message.json()["type"]));
-            self.stage.shop.aws.queues().give_back(queue, message);
+            self.stage.shop.aws.queues().make_visible(queue, message);
         }
         self.stage.lost_mails = 0;
         self.settle().await;
@@ -326,7 +326,7 @@ impl Schedule {
             if twice { ", and again later" } else { "" }
         ));
         if !done || twice {
-            self.stage.shop.aws.queues().give_back(queue, message);
+            self.stage.shop.aws.queues().make_visible(queue, message);
         }
     }
 

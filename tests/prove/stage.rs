@@ -410,7 +410,7 @@ impl Stage {
             let is_failed =
                 failed.as_ref().map_or(true, |ids| ids.contains(&format!("\"{}\"", message.id)));
             if is_failed {
-                self.shop.aws.queues().give_back(queue, message);
+                self.shop.aws.queues().make_visible(queue, message);
             } else {
                 moved = true;
             }

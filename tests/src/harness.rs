@@ -166,7 +166,7 @@ impl Harness {
             };
             for message in messages.into_iter().filter(has_failed) {
                 if message.receives + 1 < MOST_RECEIVES {
-                    self.aws.queues().give_back(queue, message);
+                    self.aws.queues().make_visible(queue, message);
                 } else {
                     self.aws.queues().send(&format!("{queue}-dead-letter"), &message.body);
                 }

@@ -165,8 +165,8 @@ impl Sqs {
         messages.drain(..many).collect()
     }
 
-    /// Returns a message to the end of its queue and counts the receive.
-    pub fn give_back(&self, queue: &str, mut message: QueuedMessage) {
+    /// Ends the visibility timeout of a received message, which the queue then delivers again.
+    pub fn make_visible(&self, queue: &str, mut message: QueuedMessage) {
         message.receives += 1;
         self.lock().queues.entry(queue.to_owned()).or_default().push_back(message);
     }

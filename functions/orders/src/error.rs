@@ -162,7 +162,7 @@ fn placement_problem(error: PlacementError) -> Problem {
                     format!(" Or verify your e-mail address to have up to {more} unpaid orders.")
                 })
                 .unwrap_or_default();
-            Problem::conflict("too_many_open_orders", "Too many unpaid orders")
+            Problem::conflict("too_many_unpaid_orders", "Too many unpaid orders")
                 .detail(&format!("Pay or cancel one of them, then repeat the request.{verify}"))
                 .with("maximum", maximum)
         }

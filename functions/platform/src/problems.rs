@@ -304,7 +304,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         .members(&[member("maximum", "The maximum of changes.", "10", COUNT)]),
     problem(
         409,
-        "too_many_open_orders",
+        "too_many_unpaid_orders",
         "Too many unpaid orders",
         "Pay or cancel one of them, then repeat the request. An account with a verified e-mail address may have more.",
     )

@@ -186,7 +186,7 @@ async fn buyer_limits_are_enforced() {
         )
         .await;
     }
-    let full = Expect::Problem(409, "too_many_open_orders");
+    let full = Expect::Problem(409, "too_many_unpaid_orders");
     for key in ["open-6", "open-7"] {
         edge.check("one more", "create-order", place(key, json!([line(&limited, 1)])), full).await;
     }

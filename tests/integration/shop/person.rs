@@ -110,7 +110,7 @@ impl Person {
             body["shipping_address"] = address;
         }
         let (key, is_full) = (unique("key"), |answer: &Answer| {
-            answer.status == 409 && answer.json()["code"] == "too_many_open_orders"
+            answer.status == 409 && answer.json()["code"] == "too_many_unpaid_orders"
         });
         let place = || self.post_with_key("/orders", &key, &body);
         let order = until("there is room for another order", place, |answer| !is_full(answer))

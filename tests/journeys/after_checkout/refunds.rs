@@ -189,7 +189,7 @@ async fn order_refunded_in_full_before_confirmation_is_cancelled() {
     harness.publish().await;
     // The refund event overtakes the payment event.
     for message in shop.aws.queues().take("order-events", 10).into_iter().rev() {
-        shop.aws.queues().give_back("order-events", message);
+        shop.aws.queues().make_visible("order-events", message);
     }
     harness.drain_queues().await;
     let read = shop.read_order(&order).await;

@@ -153,7 +153,7 @@ impl Stage {
             Work::Message(queue, message) => {
                 if is_failed(&called) || again.is_some_and(is_failed) {
                     self.note(&format!("{queue} is redelivered: {:?}", called.answer));
-                    self.shop.aws.queues().give_back(queue, message);
+                    self.shop.aws.queues().make_visible(queue, message);
                 }
             }
         }

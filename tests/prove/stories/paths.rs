@@ -294,7 +294,7 @@ pub(super) async fn posted(stage: &mut Stage) {
         }
     }
     for message in messages {
-        stage.shop.aws.queues().give_back("record-entry", message);
+        stage.shop.aws.queues().make_visible("record-entry", message);
     }
     stage.drain().await;
     stage.wait_for_posting();

@@ -42,7 +42,7 @@ async fn sixth_unpaid_order_is_rejected() {
     let refused = fixture.post("one-more", &two_spoons()).await;
     assert_eq!(
         (refused.status(), refused.code().as_str(), &refused.json()["maximum"]),
-        (409, "too_many_open_orders", &json!(5))
+        (409, "too_many_unpaid_orders", &json!(5))
     );
     assert_eq!(refused.json()["detail"], "Pay or cancel one of them, then repeat the request.");
     assert_eq!(
@@ -78,7 +78,7 @@ async fn unverified_account_has_one_unpaid_order_for_ten_minutes() {
         let refused = fixture.call("create-order", event).await;
         assert_eq!(
             (refused.status(), refused.code().as_str(), &refused.json()["maximum"]),
-            (409, "too_many_open_orders", &json!(1))
+            (409, "too_many_unpaid_orders", &json!(1))
         );
         let detail = refused.json()["detail"].as_str().unwrap().to_owned();
         assert!(
@@ -148,7 +148,7 @@ async fn paid_order_frees_the_limit_and_its_key_stays_valid() {
                 )
                 .await;
         }
-        assert_eq!(fixture.post("next", &two_spoons()).await.code(), "too_many_open_orders");
+        assert_eq!(fixture.post("next", &two_spoons()).await.code(), "too_many_unpaid_orders");
         let order = &unpaid[2];
         match way {
             "paid" => fixture.confirm(order).await,
@@ -199,7 +199,7 @@ async fn paid_order_frees_the_limit_and_its_key_stays_valid() {
             if way == "expired" { 1 } else { MOST + stays },
             "{way}"
         );
-        let code = if way == "expired" { "" } else { "too_many_open_orders" };
+        let code = if way == "expired" { "" } else { "too_many_unpaid_orders" };
         assert_eq!(fixture.post("one-more", &two_spoons()).await.code(), code, "{way}");
     }
 }
@@ -218,7 +218,7 @@ async fn orders_with_a_stuck_payment_do_not_count_and_those_at_the_bank_do() {
         }
         assert_eq!(
             fixture.post("next", &two_spoons()).await.code(),
-            "too_many_open_orders",
+            "too_many_unpaid_orders",
             "the provider call may still be running"
         );
         fixture.clock.advance(Duration::from_secs(31));
@@ -235,7 +235,7 @@ async fn orders_with_a_stuck_payment_do_not_count_and_those_at_the_bank_do() {
                 )
                 .await;
         }
-        assert_eq!(fixture.post("one-more", &two_spoons()).await.code(), "too_many_open_orders");
+        assert_eq!(fixture.post("one-more", &two_spoons()).await.code(), "too_many_unpaid_orders");
     }
 }
 
@@ -266,7 +266,7 @@ async fn unreadable_order_counts_and_failed_read_rejects_the_order() {
     for order in &unpaid {
         fixture.set(order, "updated_at", "yesterday").await;
     }
-    assert_eq!(fixture.post("next", &two_spoons()).await.code(), "too_many_open_orders");
+    assert_eq!(fixture.post("next", &two_spoons()).await.code(), "too_many_unpaid_orders");
 }
 
 /// Half of the network's limit is left for others, so the charge of the first order stays.

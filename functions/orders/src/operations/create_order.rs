@@ -84,7 +84,7 @@ const MAX_PLACE_ATTEMPTS: u32 = 24;
     extensions(
         ("x-roles" = json!(["user", "admin"])),
         ("x-problems" = json!([
-            "price_changed", "unknown_product", "too_many_of_product", "too_many_open_orders", "currency_mismatch", "amount_too_large",
+            "price_changed", "unknown_product", "too_many_of_product", "too_many_unpaid_orders", "currency_mismatch", "amount_too_large",
             "unknown_market", "shipping_address_required", "billing_address_required", "not_sold_here", "not_delivered_there",
             "unknown_region", "shipping_method_required", "shipping_unavailable", "below_minimum", "no_market",
             "cart_not_found", "cart_changed", "409 cart_ordered", "cart_empty", "market_required", "duplicate_value",

@@ -88,7 +88,7 @@ async fn buyer_at_the_limit_keeps_the_cart() {
         fixture.placed(&format!("unpaid-{number}")).await;
     }
     let cart = fixture.cart().await;
-    fixture.assert_refused(&of_cart(&cart), 409, "too_many_open_orders").await;
+    fixture.assert_refused(&of_cart(&cart), 409, "too_many_unpaid_orders").await;
     fixture.clock.advance(PAY_WITHIN);
     assert_eq!(fixture.post("k", &of_cart(&cart)).await.status(), 201);
 }
