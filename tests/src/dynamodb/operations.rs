@@ -382,8 +382,10 @@ fn is_lost_update(
         Kind::Update => request.update_text().is_some_and(|update| update.contains("#version")),
         Kind::Delete | Kind::Check => false,
     };
+    // A resync writes the same version again, in a later run.
     let version = |item: Option<&Arc<Item>>| {
-        item.filter(|item| item.contains_key("version")).map(|item| number(item, "version"))
+        let item = item.filter(|item| item.contains_key("version"))?;
+        Some((number(item, "version"), number(item, "resync_run")))
     };
     match (version(existing), version(item)) {
         (Some(before), Some(after)) => sets_version && after <= before,
