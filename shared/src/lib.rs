@@ -16,6 +16,7 @@
 //! - [`seal`]: authenticated encryption of texts.
 //! - [`stored_enum!`]: an enum that is stored as a text and preserves values of newer releases.
 //! - [`api_document`]: descriptions for the API document; only the tests compile it.
+//! - [`optional`]: fields of requests that may be omitted.
 //! - [`text`]: normalizes and validates free text. [`checked_text!`](macro@crate::checked_text):
 //!   types for it. [`validation`]: why a value is rejected.
 //! - [`address`], [`auth`], [`email`], [`market`], [`money`], [`ids`], [`clock`], [`retry`],
@@ -51,6 +52,7 @@ pub mod market;
 pub mod metrics;
 pub mod money;
 pub mod operation;
+pub mod optional;
 pub mod problem;
 pub mod queue;
 pub mod release;

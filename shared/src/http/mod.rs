@@ -27,7 +27,6 @@ use tracing::Instrument;
 
 pub use deprecation::Deprecation;
 pub use idempotency::IdempotencyKey;
-pub use json::{non_null, nullable};
 pub use page::{CursorKey, Page, PageRequest};
 pub use request::Request;
 pub use response::{Response, accepted, created, no_content, ok, replayed};

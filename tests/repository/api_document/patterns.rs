@@ -22,12 +22,14 @@ use crate::none;
 /// Texts that may contain any character. A password is hashed and never displayed.
 const ANY_CHARACTER: [&str; 1] = ["Password"];
 /// The texts that `shared::text` parses.
-const OF_PEOPLE: [&str; 13] = [
+const OF_PEOPLE: [&str; 15] = [
     "AddressLine",
+    "AttributeValue",
     "CancelReason",
     "Description",
     "FullName",
     "MarketName",
+    "Note",
     "ProductName",
     "PromotionName",
     "RateName",

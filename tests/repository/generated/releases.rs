@@ -30,19 +30,25 @@ const MONEY_PATH: [&str; 14] = [
     "release-stock",
 ];
 
+/// Routes of buyers without which they can still buy: each metric of an alarm costs money.
+const BESIDE_PURCHASES: [&str; 4] =
+    ["create-address", "delete-address", "list-addresses", "update-address"];
+
 /// CloudWatch's limit for the metrics of an alarm is ten. The first alarm of a service also watches
 /// the service's own 5xx.
 const ERRORS_PER_ALARM: usize = 9;
 
-/// The operations of a service whose errors roll a release back: the routes that not only admins may
-/// call, and the money path.
+/// The operations of a service whose errors roll a release back: the routes that buyers need for a
+/// purchase, and the money path.
 pub fn watched(service: &str) -> Vec<String> {
     let is_for_admins =
         |name: &str| ROUTES.iter().any(|route| route.operation == name && route.who == Who::Admin);
     let is_watched = |operation: &&Operation| {
         let name = operation.name();
         let is_route = matches!(operation.trigger, Trigger::Http(_)) && !is_for_admins(&name);
-        operation.service == service && (is_route || MONEY_PATH.contains(&name.as_str()))
+        let is_beside = BESIDE_PURCHASES.contains(&name.as_str());
+        let is_needed = is_route && !is_beside;
+        operation.service == service && (is_needed || MONEY_PATH.contains(&name.as_str()))
     };
     shop::operations().filter(is_watched).map(Operation::name).collect()
 }

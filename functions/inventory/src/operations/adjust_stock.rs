@@ -24,15 +24,27 @@ use crate::{
 #[serde(deny_unknown_fields)]
 struct AdjustStock {
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "http::non_null", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "shared::optional::non_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     delta: Option<Delta>,
     reason: Reason,
     /// Use several shards for a product that sells faster than one shard can record.
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "http::non_null", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "shared::optional::non_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     shard_count: Option<ShardCount>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "http::non_null", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "shared::optional::non_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     low_stock_threshold: Option<Threshold>,
 }
 

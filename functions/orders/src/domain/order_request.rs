@@ -368,4 +368,4 @@ checked_text!(
 );
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

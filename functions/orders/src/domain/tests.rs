@@ -19,7 +19,7 @@ mod placement;
 mod product;
 mod reversals;
 mod unpaid;
-mod unshipped;
+pub(crate) mod unshipped;
 mod waiting;
 
 use std::{
@@ -49,7 +49,7 @@ const TIMING: Timing = Timing { first_retry: Duration::from_secs(60) };
 const TERMS: Terms =
     Terms { pay_within: Duration::from_secs(1800), max_per_order: 20, requires_market: false };
 const START: Timestamp = Timestamp::from_milliseconds(1_700_000_000_000);
-const TOTAL: i64 = 5998;
+pub(crate) const TOTAL: i64 = 5998;
 /// The amount of a partial refund by an operator.
 const PARTIAL_REFUND: i64 = 1000;
 
@@ -121,7 +121,7 @@ fn without_address(order: &Order) -> Order {
     Order { customer: Customer { shipping_address: None, ..order.customer }, ..order }
 }
 
-fn money(captured_total: i64, refunded_total: i64) -> PaymentUpdate {
+pub(crate) fn money(captured_total: i64, refunded_total: i64) -> PaymentUpdate {
     PaymentUpdate {
         version: 9,
         payment_id: Some("pay_1".to_owned()),
@@ -146,7 +146,7 @@ fn disputed(dispute: DisputeStatus, withdrawn: i64, reinstated: i64) -> PaymentU
     }
 }
 
-fn stock(version: u64) -> StockUpdate {
+pub(crate) fn stock(version: u64) -> StockUpdate {
     StockUpdate { version, short: None }
 }
 

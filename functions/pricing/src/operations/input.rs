@@ -54,19 +54,19 @@ impl From<MarketInput> for MarketDetails {
 #[serde(deny_unknown_fields)]
 pub(super) struct MarketPatch {
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     name: Option<MarketName>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     currency: Option<Currency>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     prices_include_tax: Option<bool>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     minimum_charge: Option<MinorUnits>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     countries: Option<Countries>,
 }
 
@@ -113,19 +113,19 @@ impl From<ShippingMethodInput> for ShippingMethodDetails {
 #[serde(deny_unknown_fields)]
 pub(super) struct ShippingMethodPatch {
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     name: Option<ShippingMethodName>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     price: Option<Money>,
     #[cfg_attr(feature = "api-document", schema(value_type = Option<Money>))]
-    #[serde(default, deserialize_with = "shared::http::nullable")]
+    #[serde(default, deserialize_with = "shared::optional::nullable")]
     free_from: Option<Option<Money>>,
     #[cfg_attr(feature = "api-document", schema(value_type = Option<Grams>))]
-    #[serde(default, deserialize_with = "shared::http::nullable")]
+    #[serde(default, deserialize_with = "shared::optional::nullable")]
     max_weight_g: Option<Option<Grams>>,
     #[cfg_attr(feature = "api-document", schema(value_type = Option<TaxClass>))]
-    #[serde(default, deserialize_with = "shared::http::nullable")]
+    #[serde(default, deserialize_with = "shared::optional::nullable")]
     tax_class: Option<Option<TaxClass>>,
 }
 
@@ -177,7 +177,7 @@ pub(super) struct TaxRatePatch {
     #[serde(default, deserialize_with = "some_known_treatment")]
     treatment: Option<Treatment>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     rates: Option<Rates>,
 }
 
@@ -249,40 +249,40 @@ impl From<PromotionInput> for PromotionDetails {
 #[serde(deny_unknown_fields)]
 pub(super) struct PromotionPatch {
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     name: Option<PromotionName>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     markets: Option<PromotionMarkets>,
     #[cfg_attr(feature = "api-document", schema(value_type = Target, required = false))]
     #[serde(default, deserialize_with = "some_known_target")]
     target: Option<Target>,
     #[cfg_attr(feature = "api-document", schema(value_type = Option<BasisPoints>))]
-    #[serde(default, deserialize_with = "shared::http::nullable")]
+    #[serde(default, deserialize_with = "shared::optional::nullable")]
     percent_bp: Option<Option<BasisPoints>>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     fixed: Option<Amounts>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     products: Option<CoveredProducts>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     categories: Option<CoveredCategories>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     min_subtotal: Option<Amounts>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     priority: Option<Priority>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     combinable: Option<bool>,
     #[cfg_attr(feature = "api-document", schema(value_type = Option<Moment>))]
-    #[serde(default, deserialize_with = "shared::http::nullable")]
+    #[serde(default, deserialize_with = "shared::optional::nullable")]
     starts_at: Option<Option<Moment>>,
     #[cfg_attr(feature = "api-document", schema(value_type = Option<Moment>))]
-    #[serde(default, deserialize_with = "shared::http::nullable")]
+    #[serde(default, deserialize_with = "shared::optional::nullable")]
     ends_at: Option<Option<Moment>>,
 }
 

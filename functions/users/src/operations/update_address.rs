@@ -25,15 +25,15 @@ use crate::{
 struct UpdateAddress {
     /// Replaces the whole address.
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     address: Option<Address>,
     /// `true` makes the address the default for shipping instead of the previous one.
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     default_shipping: Option<bool>,
     /// `true` makes the address the default for billing instead of the previous one.
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     default_billing: Option<bool>,
 }
 

@@ -28,17 +28,17 @@ use crate::{
 #[serde(deny_unknown_fields)]
 struct UpdateMe {
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     email: Option<Email>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     username: Option<Username>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     full_name: Option<FullName>,
     /// Required if `email` differs from the current address.
     #[cfg_attr(feature = "api-document", schema(nullable = false, format = "password"))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     current_password: Option<String>,
 }
 

@@ -29,13 +29,13 @@ struct UpdateUser {
     #[serde(default, deserialize_with = "role_by_name")]
     role: Option<Role>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     is_active: Option<bool>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     username: Option<Username>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     full_name: Option<FullName>,
 }
 

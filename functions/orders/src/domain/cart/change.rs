@@ -55,52 +55,52 @@ impl From<CreateCart> for CartContent {
 pub struct CartChange {
     /// Products and their new quantities. 0 removes the line.
     #[cfg_attr(feature = "api-document", schema(nullable = false, value_type = Vec<SetLine>, max_items = 40, required = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     set: Option<Lines<SetLine>>,
     /// Products and the quantities that are added.
     #[cfg_attr(feature = "api-document", schema(nullable = false, value_type = Vec<AddLine>, max_items = 40, required = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     add: Option<Lines<AddLine>>,
     #[cfg_attr(feature = "api-document", schema(value_type = Option<Email>))]
-    #[serde(default, deserialize_with = "shared::http::nullable")]
+    #[serde(default, deserialize_with = "shared::optional::nullable")]
     email: Option<Option<Email>>,
     /// Where the goods are shipped to and taxed.
     #[cfg_attr(feature = "api-document", schema(value_type = Option<Address>))]
-    #[serde(default, deserialize_with = "shared::http::nullable")]
+    #[serde(default, deserialize_with = "shared::optional::nullable")]
     shipping_address: Option<Option<Address>>,
     /// The address on the invoice, if it differs from the shipping address. Goods that are not
     /// shipped are taxed there.
     #[cfg_attr(feature = "api-document", schema(value_type = Option<Address>))]
-    #[serde(default, deserialize_with = "shared::http::nullable")]
+    #[serde(default, deserialize_with = "shared::optional::nullable")]
     billing_address: Option<Option<Address>>,
     /// One of the shipping options of the cart.
     #[cfg_attr(feature = "api-document", schema(value_type = Option<ShippingMethodId>))]
-    #[serde(default, deserialize_with = "shared::http::nullable")]
+    #[serde(default, deserialize_with = "shared::optional::nullable")]
     shipping_method: Option<Option<ShippingMethodId>>,
     /// The market whose rules decide prices, shipping and tax.
     #[cfg_attr(feature = "api-document", schema(value_type = Option<MarketId>))]
-    #[serde(default, deserialize_with = "shared::http::nullable")]
+    #[serde(default, deserialize_with = "shared::optional::nullable")]
     market: Option<Option<MarketId>>,
     /// The country of the destination, while there is no address.
     #[cfg_attr(feature = "api-document", schema(value_type = Option<CountryCode>))]
-    #[serde(default, deserialize_with = "shared::http::nullable")]
+    #[serde(default, deserialize_with = "shared::optional::nullable")]
     country: Option<Option<CountryCode>>,
     /// The region of the destination, with `country`.
     #[cfg_attr(feature = "api-document", schema(value_type = Option<AddressLine>))]
-    #[serde(default, deserialize_with = "shared::http::nullable")]
+    #[serde(default, deserialize_with = "shared::optional::nullable")]
     region: Option<Option<AddressLine>>,
     #[cfg_attr(feature = "api-document", schema(value_type = Option<Locale>))]
-    #[serde(default, deserialize_with = "shared::http::nullable")]
+    #[serde(default, deserialize_with = "shared::optional::nullable")]
     locale: Option<Option<Locale>>,
     #[cfg_attr(feature = "api-document", schema(value_type = Option<Note>))]
-    #[serde(default, deserialize_with = "shared::http::nullable")]
+    #[serde(default, deserialize_with = "shared::optional::nullable")]
     note: Option<Option<Note>>,
     /// Replaces all attributes.
     #[cfg_attr(feature = "api-document", schema(value_type = Option<Vec<super::Attribute>>, min_items = 0, max_items = 20))]
-    #[serde(default, deserialize_with = "shared::http::nullable")]
+    #[serde(default, deserialize_with = "shared::optional::nullable")]
     attributes: Option<Option<Attributes>>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::non_null")]
+    #[serde(default, deserialize_with = "shared::optional::non_null")]
     mutation_id: Option<MutationId>,
 }
 

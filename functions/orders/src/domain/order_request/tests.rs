@@ -1,3 +1,5 @@
+//! Both forms of a request: what they contain, and what they reject.
+
 use super::*;
 use serde_json::{Value, json};
 

@@ -46,7 +46,7 @@ fn place(
 }
 
 /// An order of downloads with a billing address and a card.
-fn placed_unshipped() -> Order {
+pub(crate) fn placed_unshipped() -> Order {
     let card = json!({ "type": "card", "token": "tok_ada" });
     let billing = address("GB", None);
     let request =
@@ -58,12 +58,12 @@ fn after_all(order: &Order, events: &[Event]) -> Order {
     events.iter().fold(order.clone(), |order, event| after(&order, event))
 }
 
-fn confirmed() -> Order {
+pub(crate) fn confirmed() -> Order {
     let events = [Event::StockReserved(stock(9)), Event::PaymentSucceeded(money(TOTAL, 0))];
     after_all(&placed_unshipped(), &events)
 }
 
-fn committed() -> Order {
+pub(crate) fn committed() -> Order {
     after(&confirmed(), &Event::StockCommitted(stock(9)))
 }
 
@@ -323,23 +323,4 @@ fn addresses_of_a_deleted_buyer_are_erased_with_the_delivery() {
         (&delivered.customer.shipping_address, &delivered.customer.billing_address),
         (&None, &None)
     );
-}
-
-#[test]
-fn mails_announce_no_shipment_of_an_order_that_ships_nothing() {
-    let mail = |old: &Order, new: &Order| {
-        let messages = crate::publish::messages(Some(old), new).unwrap();
-        let mut mails = messages.into_iter().filter(|message| message.queue == "send-notification");
-        let data = mails.next().unwrap().data;
-        assert!(mails.next().is_none());
-        (data["template"].clone(), data["data"]["requires_shipping"].clone())
-    };
-    let reserved = after(&placed_unshipped(), &Event::StockReserved(stock(9)));
-    let expected = |template: &str| (json!(template), json!(false));
-    assert_eq!(mail(&reserved, &confirmed()), expected("order_confirmed"));
-    let delivered = after(&committed(), &Event::Deliver);
-    assert_eq!(mail(&committed(), &delivered), expected("order_delivered"));
-    let shipped = after(&placed(), &Event::StockReserved(stock(9)));
-    let paid = after(&shipped, &Event::PaymentSucceeded(money(TOTAL, 0)));
-    assert_eq!(mail(&shipped, &paid), (json!("order_confirmed"), json!(null)));
 }

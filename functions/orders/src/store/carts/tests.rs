@@ -1,3 +1,5 @@
+//! Carts are read as they were stored.
+
 use serde_json::json;
 use shared::ids;
 
