@@ -122,8 +122,8 @@ impl Run {
 
 fn asked(user: &str, operation: &str, id: Option<&str>, body: &Value) -> Http {
     let request = request(operation, body).caller(user);
-    const PARAMETERS: [&str; 6] =
-        ["product_id", "order_id", "payment_id", "user_id", "notification_id", "market"];
+    const PARAMETERS: [&str; 7] =
+        ["product_id", "order_id", "payment_id", "user_id", "notification_id", "market", "cart_id"];
     PARAMETERS.into_iter().fold(request, |request, name| match id {
         Some(id) => request.path_parameter(name, id),
         None => request,
@@ -179,6 +179,10 @@ pub async fn produce() -> (Shop, String) {
         run.drain().await;
     }
     let payment = payment_of(&shop, &order_with(&shop, "shipped"));
+    let cart = change_cart(&mut run, &buyer, &teapot).await;
+    run.once(&buyer, "create-order", None, &order_of_cart(&cart), "cart").await;
+    change_cart(&mut run, &buyer, &teapot).await;
+    run.drain().await;
     run.once(events::ADMIN, "create-refund", Some(&payment), &refund(1000), "refund").await;
     let event = events::webhook(shop.aws.secrets_manager(), shop.clock.now(), "evt_1", &payment);
     run.call("receive-payment-webhook", event).await;
@@ -300,7 +304,25 @@ async fn continue_orders(run: &mut Run) {
     run.once(&buyer, "create-payment", None, &body, "pay").await;
     let body = events::order_request(&teapot, 2, Some("tok_ok"));
     run.once(&buyer, "create-order", None, &body, "new").await;
+    let cart = change_cart(run, &buyer, &teapot).await;
+    assert_eq!(cart["lines"][0]["quantity"], 2, "the line of the last release, and one more piece");
+    run.once(&buyer, "create-order", None, &order_of_cart(&cart), "new-cart").await;
     run.drain().await;
+}
+
+/// Adds a piece to the open cart of the buyer.
+async fn change_cart(run: &mut Run, buyer: &str, product: &str) -> Value {
+    let cart = id_of(&run.ask(buyer, "create-cart", None, &json!({})).await);
+    let body = json!({ "add": [{ "product_id": product, "quantity": 1 }] });
+    run.ask(buyer, "change-cart", Some(&cart), &body).await.json()
+}
+
+/// The request that orders a cart as its buyer has seen it, with a card.
+fn order_of_cart(cart: &Value) -> Value {
+    json!({
+        "cart_id": cart["id"], "cart_version": cart["version"], "expected_total": cart["totals"]["total"],
+        "payment_method": { "type": "card", "token": "tok_ok" },
+    })
 }
 
 /// A market with a rule of each kind.

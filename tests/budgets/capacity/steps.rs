@@ -38,7 +38,7 @@ const ABANDONED: [(&str, u64); 11] = [
     ("release-stock release_stock.v1", 5),
     ("cancel-payment cancel_payment.v1", 1),
     ("advance-order stock_released.v1", 1),
-    ("advance-order payment_closed.v1", 5),
+    ("advance-order payment_closed.v1", 6),
     ("send-notification send_notification.v1", 2),
 ];
 

@@ -124,6 +124,13 @@ fn expanded(document: &Value, schema: &Value) -> Value {
         _ => {}
     }
     let mut whole = schema.clone();
+    // A nullable list has both types.
+    if let Some([other, null]) = schema["type"].as_array().map(Vec::as_slice)
+        && null == "null"
+    {
+        whole["type"] = other.clone();
+        whole["nullable"] = json!(true);
+    }
     for property in whole["properties"].as_object_mut().into_iter().flatten() {
         *property.1 = expanded(document, property.1);
     }

@@ -24,7 +24,7 @@ pub(super) async fn changed(stage: &mut Stage) {
         "id": "uk", "name": "Another", "currency": "USD", "prices_include_tax": false, "countries": ["GB"],
     });
     let request = events::post("/markets", &another).header("idempotency-key", "uk");
-    stage.manage("create-market", request, &[409]).await;
+    stage.manage("create-market", request, &[422]).await;
 
     let id = stage.product.clone();
     let product =

@@ -380,6 +380,7 @@ fn is_lost_update(
         Kind::Update => request.update_text().is_some_and(|update| update.contains("#version")),
         Kind::Delete | Kind::Check => false,
     };
+    // A resync writes the same version again, in a later run.
     let version = |item: Option<&Arc<Item>>| {
         let versioned = item.filter(|item| item.contains_key("version"));
         versioned.map(|item| (number(item, "version"), number(item, "resync_run")))

@@ -12,7 +12,7 @@ fn in_market() -> Value {
 
 impl OrdersFixture {
     /// The same shop, whose stage is production or not.
-    async fn with_stage(self, is_production: bool) -> Self {
+    pub(super) async fn with_stage(self, is_production: bool) -> Self {
         let service = shop::orders(&self.aws, &self.clock);
         let limits =
             orders::domain::unpaid::Limits { requires_market: is_production, ..service.limits };
@@ -84,4 +84,24 @@ async fn cart_without_a_market_is_refused_in_a_production_shop_only() {
         let is_refused = refusals.iter().any(|refusal| refusal["code"] == "no_market");
         assert_eq!(is_refused, is_production, "{refusals:?}");
     }
+}
+
+/// The order of a cart has the same rule as one of items, and the cart stays open.
+#[tokio::test]
+async fn production_shop_rejects_and_counts_the_order_of_a_cart_without_a_market() {
+    let fixture = OrdersFixture::new().await.with_stage(true).await;
+    let create = events::post("/carts", &json!({})).caller(USER);
+    let cart = fixture.call("create-cart", create.event()).await.json();
+    let id = cart["id"].as_str().unwrap();
+    let add = json!({ "add": [{ "product_id": SPOON, "quantity": 2 }] });
+    let change = events::post(&format!("/carts/{id}/changes"), &add).path_parameter("cart_id", id);
+    let cart = fixture.call("change-cart", change.caller(USER).event()).await.json();
+    let capture = Capture::start();
+    let refused = fixture.post("k", &super::order_cart::of_cart(&cart)).await;
+    assert_eq!((refused.status(), refused.code().as_str()), (503, "no_market"));
+    assert_eq!(capture.total(&orders::metrics::ORDER_WITHOUT_MARKET), 1);
+    let read = events::get(&format!("/carts/{id}")).path_parameter("cart_id", id).caller(USER);
+    let read = fixture.call("get-cart", read.event()).await;
+    assert_eq!((read.status(), read.json()["version"].clone()), (200, cart["version"].clone()));
+    assert_eq!(fixture.count(), 0);
 }

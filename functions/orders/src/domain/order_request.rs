@@ -368,4 +368,4 @@ checked_text!(
 );
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -37,7 +37,7 @@ use super::{
     buyer::{Buyer, BuyerChange, Contact, Customer},
     command::PendingCommand,
     history::HistoryEntry,
-    order_request::{OrderOfItems, OrderRequest},
+    order_request::{OrderOfItems, tests::order_of_items},
     placement::Terms,
     progress::Progress,
     saga::{DisputeStatus, Event, PaymentUpdate, Rejection, StockUpdate},
@@ -94,10 +94,7 @@ fn order_request(extra: serde_json::Value) -> OrderOfItems {
     let address = json!({ "name": "Ada", "line1": "1 Street", "city": "Town", "postal_code": "1", "country": "GB" });
     let mut order_request = json!({ "items": [{ "product_id": product().product_id, "quantity": 2 }], "shipping_address": address });
     order_request.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-    match serde_json::from_value(order_request).unwrap() {
-        OrderRequest::Items(of_items) => of_items,
-        OrderRequest::Cart(of_cart) => panic!("an order of items, and not {of_cart:?}"),
-    }
+    order_of_items(order_request)
 }
 
 /// An order with a shipping address and a card to charge.

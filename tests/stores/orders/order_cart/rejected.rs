@@ -144,3 +144,34 @@ async fn expired_cart_is_404() {
     fixture.clock.advance(Duration::from_secs(60 * 24 * 3600));
     fixture.assert_refused(&of_cart(&cart), 404, "cart_not_found").await;
 }
+
+#[tokio::test]
+async fn cart_that_ships_nothing_is_ordered_at_its_billing_address() {
+    let fixture = OrdersFixture::with_market().await;
+    let mut file = product(SPOON, 2, 2999, true);
+    file["requires_shipping"] = false.into();
+    assert!(fixture.replicate(&file).await);
+    let mut changes = two_spoons_in_cart();
+    changes["market"] = "gb".into();
+    let cart = fixture.cart_of(USER, &changes).await;
+    assert_eq!(cart["refusals"][0]["code"], "billing_address_required", "{cart}");
+    let mut body = of_cart(&cart);
+    body["expected_total"] = usd(1);
+    fixture.assert_refused(&body, 422, "billing_address_required").await;
+
+    let billed = json!({ "billing_address": addressed()["shipping_address"] });
+    let cart = fixture.changed(USER, id(&cart), &billed).await;
+    let placed = fixture.post("k", &of_cart(&cart)).await;
+    assert_eq!((placed.status(), &placed.json()["totals"]), (201, &cart["totals"]));
+    assert_eq!(placed.json()["price"]["shipping"], Value::Null);
+}
+
+#[tokio::test]
+async fn cart_without_a_market_is_503_in_a_production_shop() {
+    let fixture = OrdersFixture::new().await;
+    let cart = fixture.cart().await;
+    let fixture = fixture.with_stage(true).await;
+    let capture = Capture::start();
+    fixture.assert_refused(&of_cart(&cart), 503, "no_market").await;
+    assert_eq!(capture.total(&orders::metrics::ORDER_WITHOUT_MARKET), 1);
+}

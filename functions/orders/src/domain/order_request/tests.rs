@@ -10,10 +10,19 @@ fn request(body: Value) -> Result<OrderRequest, String> {
 }
 
 fn of_items(items: Value) -> Result<OrderOfItems, String> {
-    match request(json!({ "items": items }))? {
-        OrderRequest::Items(of_items) => Ok(of_items),
+    request(json!({ "items": items })).map(items_of)
+}
+
+fn items_of(request: OrderRequest) -> OrderOfItems {
+    match request {
+        OrderRequest::Items(of_items) => of_items,
         OrderRequest::Cart(of_cart) => panic!("an order of items, and not {of_cart:?}"),
     }
+}
+
+/// The order of items that a body describes.
+pub(in crate::domain) fn order_of_items(body: Value) -> OrderOfItems {
+    items_of(request(body).unwrap())
 }
 
 /// An order of a cart with every field.

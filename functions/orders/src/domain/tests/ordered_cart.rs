@@ -5,7 +5,7 @@ use shared::{ids::CartId, money::Money};
 use super::*;
 use crate::domain::{
     cart::{Cart, CartContent, CartLine, CartOwner, CartQuote, CartRefusal, QuantityLimits, Stamp},
-    order_request::OrderOfCart,
+    order_request::{OrderOfCart, OrderRequest},
     ordered_cart::{OrderedCart, order_id_of_cart},
 };
 

@@ -114,3 +114,16 @@ fn expected_total_of_the_order_is_accepted() {
             .is_ok()
     );
 }
+
+#[test]
+fn order_without_a_market_is_rejected_where_one_is_required() {
+    let required = Terms { requires_market: true, ..TERMS };
+    for (terms, expected) in
+        [(TERMS, None), (required, Some(PlacementError::Market(quote::MarketError::NoMarket)))]
+    {
+        let placement = Placement { terms, ..placement() };
+        let request = order_request(json!({}));
+        let placed = Order::place(placement, request, &[product()], &[], START, TIMING);
+        assert_eq!(placed.err(), expected, "{terms:?}");
+    }
+}
