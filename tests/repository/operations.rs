@@ -1,5 +1,4 @@
-//! Every operation is listed in all the files that must know it, and no file names a missing
-//! operation.
+//! Every operation is listed in all files that need it, and no file names a missing operation.
 
 use std::collections::BTreeSet;
 

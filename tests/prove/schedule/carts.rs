@@ -17,7 +17,7 @@ use super::{
 };
 use crate::stage::markets::{PLACES, usd};
 
-/// Maximum number of attempts of a buyer to order a cart.
+/// Maximum of attempts of a buyer to order a cart.
 const MOST_CHECKOUTS: usize = 4;
 /// No buyer adds to this number of pieces of a product, so that the limit of the shop is not met.
 const MOST_PIECES: u32 = 16;
@@ -49,7 +49,7 @@ impl Cart {
         }
     }
 
-    /// A request of the cart's owner.
+    /// The request with what opens the cart: its token, or the access token of its owner.
     fn opened(&self, request: Http) -> Http {
         let request = request.path_parameter("cart_id", &self.id);
         match &self.token {
@@ -127,7 +127,7 @@ impl Schedule {
         }
     }
 
-    /// The open cart of a buyer. The first call creates it.
+    /// The open cart of a buyer, which is created if it does not exist.
     async fn own_cart(&mut self, buyer: &str) -> Cart {
         let view = self.create_cart(Some(buyer), &json!({})).await;
         let cart = Cart::of(&view, buyer, self.carts.get(buyer).cloned().unwrap_or_default());

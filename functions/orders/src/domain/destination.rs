@@ -38,8 +38,8 @@ impl PlacedOrder {
 }
 
 impl OrderOfItems {
-    /// The destination of an order in a market, and the address that it is. Without a market an order
-    /// has no destination on which its price depends.
+    /// The destination of an order in a market, and which address of the order it is. Without a
+    /// market the price of an order does not depend on a destination.
     pub(super) fn destination(
         &self,
         requires_shipping: bool,
