@@ -249,8 +249,8 @@ async fn health_is_recorded_if_cloudwatch_fails() {
 #[tokio::test]
 async fn fact_that_cannot_be_read_is_counted_and_leaves_the_others() {
     let shop = Shop::new();
-    // After the recorded deployment and the eleven tables, the first queue is asked.
-    shop.aws.fail(12, Fault::LoseRequest);
+    // After the recorded deployment and the twelve tables, the first queue is asked.
+    shop.aws.fail(13, Fault::LoseRequest);
     let report = check(&shop).await;
     assert_eq!((&report["unavailable"], &report["unhealthy_services"]), (&json!(1), &json!(0)));
 }

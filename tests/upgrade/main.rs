@@ -33,6 +33,7 @@ const REPLACED: &[(&str, &str)] = &[
     ("payments LEASE LEASE", "each run of the sweep writes its own lease"),
     ("products LEASE", "each run of the resync writes its own lease"),
     ("stock LEASE", "each run of the check writes its own lease"),
+    ("order-carts CART", "a cart that was ordered or merged loses its content"),
     ("products BACKFILL_RUN", "each run of the resync replaces the progress of the last one"),
     ("platform *", "each check replaces the health of the last one"),
 ];

@@ -313,7 +313,12 @@ async fn continue_orders(run: &mut Run) {
 /// Adds a piece to the open cart of the buyer.
 async fn change_cart(run: &mut Run, buyer: &str, product: &str) -> Value {
     let cart = id_of(&run.ask(buyer, "create-cart", None, &json!({})).await);
-    let body = json!({ "add": [{ "product_id": product, "quantity": 1 }] });
+    let body = json!({
+        "add": [{ "product_id": product, "quantity": 1 }],
+        "shipping_address": {
+            "name": "Ada", "line1": "1 Street", "city": "Town", "postal_code": "1", "country": "GB",
+        },
+    });
     run.ask(buyer, "change-cart", Some(&cart), &body).await.json()
 }
 

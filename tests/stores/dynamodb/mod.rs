@@ -91,7 +91,7 @@ fn large_answers_and_repeated_transactions_are_those_of_dynoxide() {
             "TableName": "ferrocart-orders",
             "Key": { "pk": { "S": "a" } },
             "UpdateExpression": "ADD #number :number",
-            "ExpressionAttributeNames": { "#number": "number" },
+            "ExpressionAttributeNames": { "#number": "quantity" },
             "ExpressionAttributeValues": { ":number": { "N": number } },
         } });
         json!({ "TransactItems": [added], "ClientRequestToken": "token" })
@@ -100,7 +100,7 @@ fn large_answers_and_repeated_transactions_are_those_of_dynoxide() {
         both("TransactWriteItems", transaction(number));
     }
     let read = json!({ "TableName": "ferrocart-orders", "Key": { "pk": { "S": "a" } } });
-    assert_eq!(both("GetItem", read)["Item"]["number"]["N"], "1");
+    assert_eq!(both("GetItem", read)["Item"]["quantity"]["N"], "1");
 }
 
 /// The answer to a request, which must be the same from both.

@@ -446,7 +446,8 @@ async fn cart_that_was_ordered_during_the_read_is_answered_from_its_order() {
     let second = fixture.post("second", &of_cart(&cart)).await.json();
     // The first read does not find the order of the second cart, and the next one finds the order
     // that the cart names.
-    fixture.aws.delete("orders", &json!({ "pk": format!("ORDER#{}", id(&second)) }));
+    let pk = format!("ORDER#{}", id(&second));
+    fixture.aws.delete("orders", &json!({ "pk": { "S": pk } }));
     let pk = format!("CART#{}", id(&cart));
     let mut stored =
         fixture.carts().into_iter().find(|item| item["pk"]["S"] == pk.as_str()).unwrap();

@@ -23,7 +23,9 @@ async fn order_that_failed_was_cancelled_or_expired_becomes_a_cart() {
         assert_eq!(created.status(), 201, "{end}: {:?}", created.answer);
         let cart = created.json();
         assert_eq!(quantities(&cart), pieces([(SPOON, 2)]), "{end}");
-        assert_eq!(cart["shipping_address"], addressed()["shipping_address"], "{end}");
+        for (member, value) in addressed()["shipping_address"].as_object().unwrap() {
+            assert_eq!(&cart["shipping_address"][member], value, "{end}: {member}");
+        }
         let own = fixture.own_cart(USER).await;
         assert_eq!(own.id, cart["id"].as_str().unwrap());
         // A repetition changes nothing.
