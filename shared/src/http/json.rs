@@ -5,10 +5,7 @@
 //! never repeats a sent value.
 
 use lambda_http::http::StatusCode;
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, IgnoredAny},
-};
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_path_to_error::Segment;
 
 use super::{
@@ -203,6 +200,8 @@ fn escape(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
     use crate::money::Money;
 
