@@ -42,8 +42,12 @@ pub async fn backoff(attempt: u32) {
 /// 401 for an expired access token, even beside a cart token.
 pub fn opener(request: &Request) -> Result<Opener, Problem> {
     let user_id = request.optional_caller()?.map(|caller| caller.user_id);
-    let token = request.header(CART_TOKEN).and_then(CartToken::parse);
-    Ok(Opener { user_id, token })
+    Ok(Opener { user_id, token: cart_token(request) })
+}
+
+/// Returns the token of a guest's cart. A malformed one counts as absent.
+pub fn cart_token(request: &Request) -> Option<CartToken> {
+    request.header(CART_TOKEN).and_then(CartToken::parse)
 }
 
 /// The products and rules that price a cart.

@@ -15,7 +15,9 @@ use super::cart_view::CartView;
 use crate::{
     Orders,
     carts::{self, MAX_CART_ATTEMPTS},
-    domain::cart::{Cart, CartError, CartState, Merge, Opener, Stamp, Warning, WarningCode},
+    domain::cart::{
+        Cart, CartError, CartState, CartToken, Merge, Opener, Stamp, Warning, WarningCode,
+    },
     error::OrderError,
     store::carts::MergeWrite,
 };
@@ -38,19 +40,17 @@ use crate::{
 pub async fn merge_cart(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {
     let caller = request.caller()?;
     let cart_id: CartId = request.path_id("cart_id", "cart")?;
-    let opener = carts::opener(&request)?;
-    let guest_id = opener.token.as_ref().map(|token| token.cart_id);
-    let guest_id = guest_id.filter(|guest_id| *guest_id != cart_id);
-    let guest_id = guest_id.ok_or(OrderError::Cart(CartError::NotFound))?;
+    let token = carts::cart_token(&request).filter(|token| token.cart_id != cart_id);
+    let token = token.ok_or(OrderError::Cart(CartError::NotFound))?;
     let owner = Opener { user_id: Some(caller.user_id), token: None };
 
     let stamp = orders.stamp();
     for attempt in 0..MAX_CART_ATTEMPTS {
-        let (cart, guest) = orders.store.find_carts(cart_id, guest_id).await?;
+        let (cart, guest) = orders.store.find_carts(cart_id, token.cart_id).await?;
         let cart = cart.ok_or(CartError::NotFound).and_then(|cart| cart.open(&owner, stamp.now));
         let cart = cart.map_err(OrderError::from)?;
         let guest = guest.ok_or(CartError::NotFound);
-        let guest = guest.and_then(|guest| mergeable(guest, &opener, cart_id, stamp));
+        let guest = guest.and_then(|guest| mergeable(guest, &token, cart_id, stamp));
         let guest = guest.map_err(OrderError::from)?;
 
         let prices = orders
@@ -93,12 +93,12 @@ async fn unchanged(
 /// user before.
 fn mergeable(
     guest: Cart,
-    opener: &Opener,
+    token: &CartToken,
     cart_id: CartId,
     stamp: Stamp,
 ) -> Result<Cart, CartError> {
-    let of_token = Opener { user_id: None, token: opener.token.clone() };
-    let is_known = guest.opens_for(&of_token) && !guest.is_expired(stamp.now);
+    let opener = Opener { user_id: None, token: Some(token.clone()) };
+    let is_known = guest.opens_for(&opener) && !guest.is_expired(stamp.now);
     let is_mergeable = matches!(guest.state, CartState::Open)
         || guest.state == CartState::Merged { into: cart_id };
     if is_known && is_mergeable { Ok(guest) } else { Err(CartError::NotFound) }
