@@ -209,7 +209,9 @@ class Samples:
         return local.wait_for(f"Order {order['id']}, which should become {state},", there, SECONDS, 0.2)
 
     def payment(self, order):
-        paid = [each for each in self.ada.items(f"/payments?order_id={order['id']}") if each["status"] == "completed"]
+        """Returns the completed payment of an order. Payments learns of the order a moment after its buyer."""
+        answer = self.ada.call("GET", f"/payments?order_id={order['id']}", expect=(200, 404))
+        paid = [each for each in answer.body.get("items", []) if each["status"] == "completed"]
         return paid[0] if paid else None
 
     # --- adapting a sample -------------------------------------------------------------------------------------------

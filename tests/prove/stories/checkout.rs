@@ -59,36 +59,41 @@ pub(super) async fn from_cart(stage: &mut Stage) {
         .collect();
     let add = json!({ "add": lines, "mutation_id": "add" });
     let as_guest = |request: Http| request.header("x-cart-token", &token);
-    stage.cart(as_guest(of_cart(&guest, "/carts/changes", Some(&add))), "change-cart").await;
+    stage.cart(as_guest(of_cart(&guest, change(&add))), "change-cart").await;
 
     let mine = stage.create_cart(|request| request.caller(events::USER)).await;
-    stage.cart(as_guest(of_mine(&mine, None)), "merge-cart").await;
+    stage.cart(as_guest(of_mine(&mine, events::http("POST", "/carts/merge"))), "merge-cart").await;
     let terms = json!({ "shipping_address": PLACES[2].address(), "market": PLACES[2].market });
-    stage.cart(of_mine(&mine, Some(&terms)), "change-cart").await;
-    let options = stage.cart(of_mine(&mine, None), "list-shipping-options").await;
+    stage.cart(of_mine(&mine, change(&terms)), "change-cart").await;
+    let options = stage
+        .cart(of_mine(&mine, events::get("/carts/shipping-options")), "list-shipping-options")
+        .await;
     let method = json!({ "shipping_method": options["shipping_options"][0]["method_id"] });
-    stage.cart(of_mine(&mine, Some(&method)), "change-cart").await;
-    let shown = stage.cart(of_mine(&mine, None), "get-cart").await;
+    stage.cart(of_mine(&mine, change(&method)), "change-cart").await;
+    let shown = stage.cart(of_mine(&mine, events::get("/carts")), "get-cart").await;
     let quantities: Vec<&Value> =
         shown["lines"].as_array().into_iter().flatten().map(|line| &line["quantity"]).collect();
     stage.ensure(quantities == [1, 1], || format!("added and merged once, but {shown:#}"));
 
     stage.order_cart(&shown).await;
-    let gone = stage.insist("get-cart", of_mine(&mine, None)).await;
+    let gone = stage.insist("get-cart", of_mine(&mine, events::get("/carts"))).await;
     stage.ensure(gone.status() == 410, || format!("an ordered cart: {:?}", gone.answer));
     stage.drain().await;
     delivered_from_here(stage).await;
 }
 
-/// A request about a cart, with a body or without.
-fn of_cart(cart: &Value, path: &str, body: Option<&Value>) -> Http {
-    let request = body.map_or_else(|| events::http("POST", path), |body| events::post(path, body));
+fn change(body: &Value) -> Http {
+    events::post("/carts/changes", body)
+}
+
+/// A request about a cart.
+fn of_cart(cart: &Value, request: Http) -> Http {
     request.path_parameter("cart_id", cart["id"].as_str().unwrap_or_default())
 }
 
 /// A request of the buyer about their own cart.
-fn of_mine(cart: &Value, body: Option<&Value>) -> Http {
-    of_cart(cart, "/carts", body).caller(events::USER)
+fn of_mine(cart: &Value, request: Http) -> Http {
+    of_cart(cart, request).caller(events::USER)
 }
 
 impl Stage {
@@ -96,7 +101,7 @@ impl Stage {
     pub(super) async fn leave_cart(&mut self) {
         let mine = self.create_cart(|request| request.caller(events::USER)).await;
         let address = json!({ "shipping_address": PLACES[2].address() });
-        self.cart(of_mine(&mine, Some(&address)), "change-cart").await;
+        self.cart(of_mine(&mine, change(&address)), "change-cart").await;
     }
 
     async fn create_cart(&mut self, by: impl FnOnce(Http) -> Http) -> Value {
