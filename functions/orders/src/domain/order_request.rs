@@ -27,6 +27,7 @@ pub const MAX_QUANTITY: u32 = 999;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "a request is read once and moved once")]
 pub enum OrderRequest {
     Items(OrderOfItems),
     Cart(OrderOfCart),

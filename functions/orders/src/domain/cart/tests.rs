@@ -257,7 +257,7 @@ fn only_an_open_cart_opens_for_its_owner() {
     ] {
         let opened = cart.clone().open(opener, NOW);
         assert_eq!(opened.is_ok(), is_open, "{opener:?}");
-        assert_eq!(cart.is_open(NOW), true);
+        assert!(cart.is_open(NOW));
     }
     // The token of another cart with the same secret.
     let moved = Cart { cart_id: ids::derive(&["other"]), ..guest.clone() };
