@@ -48,6 +48,7 @@ pub fn messages(old: Option<&Order>, new: &Order) -> Result<Vec<Message>, Unknow
         .map(|pending| command(pending, new, &context))
         .collect();
     if let Some(old) = old {
+        messages.extend(entries::entries(old, new, &context));
         messages.extend(mails(old, new).into_iter().map(|mail| {
             let mut message =
                 Message::new("send-notification", "send_notification.v1", &context, &mail);
@@ -56,7 +57,6 @@ pub fn messages(old: Option<&Order>, new: &Order) -> Result<Vec<Message>, Unknow
             message
         }));
     }
-    messages.extend(entries::entries(old, new, &context));
     Ok(messages)
 }
 

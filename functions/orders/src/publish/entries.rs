@@ -17,10 +17,10 @@ use crate::{
     messages::{EntryLine, RecordEntry},
 };
 
-/// The entries for a change from `old` to `new`.
-pub(super) fn entries(old: Option<&Order>, new: &Order, context: &MessageContext) -> Vec<Message> {
+/// The entries for a change from `old` to `new`. A new order books none: a later change confirms it.
+pub(super) fn entries(old: &Order, new: &Order, context: &MessageContext) -> Vec<Message> {
     let Some(sale) = Sale::of(new) else { return Vec::new() };
-    let before = old.and_then(Sale::of);
+    let before = Sale::of(old);
     let sold = before.is_none().then(|| {
         let credits = sale.parts.iter().map(|(part, amount)| (part.clone(), -amount)).collect();
         entry("sale", &credits, new, context)
@@ -362,6 +362,15 @@ mod tests {
                     assert_eq!(entries(order, &next), [], "{event:?}");
                 }
             }
+        }
+    }
+
+    /// A change that is redriven without its image before it was published with it.
+    #[test]
+    fn image_without_a_change_books_nothing() {
+        for order in reachable().values() {
+            let messages = super::super::messages(None, order).unwrap();
+            assert!(messages.iter().all(|message| message.queue != "record-entry"));
         }
     }
 }
