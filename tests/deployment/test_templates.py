@@ -125,6 +125,7 @@ class Checks(Written):
     def test_secrets_and_readable_tables_are_read(self):
         self.assertEqual(self.checks("CreateOrderFunction"), [
             {"secret": "${Shop}/orders-key"},
+            {"table": {"name": "${Shop}-order-carts", "read": "BatchGetItem", "key": ["pk"]}},
             {"table": {"name": "${Shop}-order-products", "read": "BatchGetItem", "key": ["pk"]}},
             {"table": {"name": "${Shop}-orders", "read": "BatchGetItem", "key": ["pk"]}}])
 
