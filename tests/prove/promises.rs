@@ -92,11 +92,11 @@ pub const PROMISES: &[Promise] = &[
         play: |seed| Box::pin(settles(seed)),
         least: &[
             (NOT_SENT_AGAIN, 400),
-            (met::CHANGED_PRICE, 50),
-            (met::FREE_ORDER, 5),
-            (met::CART_ORDER, 200),
-            (met::MERGED_CART, 100),
-            (met::TWO_KEYS, 1),
+            (met::CHANGED_PRICE, 100),
+            (met::FREE_ORDER, 10),
+            (met::CART_ORDER, 400),
+            (met::MERGED_CART, 200),
+            (met::TWO_KEYS, 3),
         ],
     },
     Promise {
