@@ -208,13 +208,15 @@ pub(super) async fn cancelled_after_shipment(stage: &mut Stage) {
 
 pub(super) async fn refunded(stage: &mut Stage) {
     placed(stage, Some("tok_ok")).await;
-    stage.refund("part", Some(1000)).await;
+    let part = stage.refund("part", Some(1000)).await;
     stage.drain().await;
     stage.refund("rest", None).await;
     stage.drain().await;
-    // Another refund under a used key.
-    let called = stage.refund("part", Some(2000)).await;
-    stage.ensure(called.status() == 422, || format!("create-refund: {:?}", called.answer));
+    // Another refund under the same key. A fault may delay the capture until after all of them; none
+    // of them then uses its key.
+    let another = stage.refund("part", Some(2000)).await;
+    let expected = if part.status() == 409 { 409 } else { 422 };
+    stage.ensure(another.status() == expected, || format!("create-refund: {:?}", another.answer));
 }
 
 pub(super) async fn refunded_by_provider(stage: &mut Stage) {
