@@ -212,8 +212,8 @@ pub(super) async fn refunded(stage: &mut Stage) {
     stage.drain().await;
     stage.refund("rest", None).await;
     stage.drain().await;
-    // Another refund under the same key. A fault may delay the capture until after all of them; none
-    // of them then uses its key.
+    // Another refund under the same key. If a fault delays the capture past all three requests,
+    // each is rejected with 409 and its key stays unused.
     let another = stage.refund("part", Some(2000)).await;
     let expected = if part.status() == 409 { 409 } else { 422 };
     stage.ensure(another.status() == expected, || format!("create-refund: {:?}", another.answer));
