@@ -116,7 +116,7 @@ async fn only_the_own_open_cart_can_be_ordered() {
     for cart in [&theirs, &guests, &unknown] {
         fixture.assert_refused(&of_cart(cart), 404, "cart_not_found").await;
     }
-    // A token does not open a guest's cart here: it is merged first.
+    // The token of a guest's cart does not help here: the cart must be merged first.
     let with_token = events::order("k", &of_cart(&guests)).header("x-cart-token", token).event();
     assert_eq!(fixture.call("create-order", with_token).await.code(), "cart_not_found");
 
