@@ -336,7 +336,7 @@ async fn cart_is_ordered_once_under_any_fault() {
 }
 
 #[tokio::test]
-async fn crash_leaves_both_or_neither() {
+async fn crash_leaves_an_order_and_an_ordered_cart_or_neither() {
     for call in 0..CALLS {
         for fault in [Fault::CrashBefore, Fault::CrashAfter] {
             let context = format!("{fault:?} at {call}");

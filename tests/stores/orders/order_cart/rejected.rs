@@ -82,7 +82,7 @@ async fn product_that_changed_since_it_was_put_into_the_cart_is_refused() {
 }
 
 #[tokio::test]
-async fn buyer_at_the_limit_keeps_the_cart() {
+async fn cart_of_a_buyer_at_the_order_limit_stays_open() {
     let fixture = OrdersFixture::new().await;
     for number in 0..5 {
         fixture.placed(&format!("unpaid-{number}")).await;
@@ -94,7 +94,7 @@ async fn buyer_at_the_limit_keeps_the_cart() {
 }
 
 #[tokio::test]
-async fn network_at_the_limit_keeps_the_cart() {
+async fn cart_of_a_network_at_the_order_limit_stays_open() {
     let fixture = OrdersFixture::new().await.with_network_limit(1).await;
     fixture.placed("first").await;
     let cart = fixture.cart().await;
