@@ -71,7 +71,7 @@ class Demo:
         return product
 
     def has_market(self):
-        """Whether the shop has the market of the sample data; it is also in a shop that was seeded once."""
+        """Whether the shop has the market of the sample data, which every seeded shop has."""
         found = self.admin.call("GET", f"/markets/{MARKET}", expect=(200, 404)).status == 200
         if not found:
             print(f"  this shop has no market `{MARKET}`: python3 localstack/stack.py seed creates it")
@@ -404,7 +404,7 @@ def ordered_from_cart(demo):
 
 
 def free_order(demo):
-    """A promotion of 100 % makes the total 0. It is deleted at the end, so the shop sells at its prices again."""
+    """A promotion of 100 % reduces the total to 0. It is deleted at the end, so the shop sells at its usual prices again."""
     if not demo.has_market():
         return
     product = demo.digital_product()
@@ -432,7 +432,7 @@ def free_order(demo):
 
 
 def guest_cart_merged(demo):
-    """A guest fills a cart, logs in, and orders it with what their own cart already had."""
+    """A guest fills a cart, logs in, and orders it together with the lines of their own cart."""
     first, before = demo.product(7)
     second, _ = demo.product(8)
     created = demo.public.call("POST", "/carts", {}, expect=(201,)).body

@@ -209,7 +209,7 @@ class Samples:
         return local.wait_for(f"Order {order['id']}, which should become {state},", there, SECONDS, 0.2)
 
     def payment(self, order):
-        """Returns the completed payment of an order. Payments learns of the order a moment after its buyer."""
+        """Returns the completed payment of an order. Payments receives the order shortly after the response to its buyer."""
         answer = self.ada.call("GET", f"/payments?order_id={order['id']}", expect=(200, 404))
         paid = [each for each in answer.body.get("items", []) if each["status"] == "completed"]
         return paid[0] if paid else None

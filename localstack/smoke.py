@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs one purchase against a deployment, from registration over the cart to the refund, through its public API alone.
+"""Runs one purchase against a deployment, from registration to refund, only through its public API.
 
     smoke.py                      the local stack, with the admin of the sample data
     smoke.py --url URL            any deployment; the admin is ADMIN_EMAIL and ADMIN_PASSWORD of the environment
@@ -7,8 +7,8 @@
     smoke.py --config FILE        the same for the stack of a samconfig.toml; without payment where Stage is prod
     smoke.py --url URL --pay no   ends with a cancellation before payment: a live Stripe key rejects test cards
 
-It buys a product of its own, so no stock of the shop is sold: in the first market with a tax rate, because a shop in production sells in
-markets only, or at the price of the catalogue if the shop has none. It leaves nothing behind: the order is cancelled and refunded, the product
+It buys a product of its own, so no stock of the shop is sold: in the first market with a tax rate, because a production shop sells only
+in markets, or at the price of the catalogue if the shop has none. It leaves nothing behind: the order is cancelled and refunded, the product
 archived, the accounts deleted. After a failure it cleans up as far as it can and prints what is left. The test card is that of the
 provider: --token selects another one. The exit code is 1 if a step fails. The address of the buyer is one of the mailbox simulator of SES.
 """

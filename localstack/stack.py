@@ -97,7 +97,7 @@ def setup_browser(_args=None):
 
 
 def setup_storefront(_args=None):
-    """Installs what generates the client of a storefront and checks its types."""
+    """Installs the tools that generate the client of a storefront and check its types."""
     install_once(HERE / ".venv-storefront", "requirements-storefront.txt", "the tools of the storefront")
 
 

@@ -5,7 +5,7 @@
 
 It searches for secrets of the tests, of the shop and of Secrets Manager: passwords, access tokens, refresh tokens, device tokens,
 one-time tokens, cart tokens, card numbers, and the keys of servers and webhooks. A one-time token is allowed only in the mail with its
-link. The secret part of a cart token has no form of its own: the tests append each token that they receive to the file CART_TOKENS.
+link. The secret part of a cart token has no recognizable format: the tests append each token that they receive to the file CART_TOKENS.
 """
 
 import json

@@ -2,8 +2,8 @@
 //!
 //! `check-release` invokes a new version with `{"check": "release"}`. The runtime loop answers that
 //! event itself, before any operation runs. It reads each secret of the function, and one absent
-//! key of each table that the function may read, so it changes nothing. A response
-//! shows that the configuration is complete: a function with a missing variable does not start.
+//! key of each table that the function may read, so it changes nothing. A response shows that the
+//! configuration is complete: a function with a missing variable does not start.
 //!
 //! No caller of the API can send the event: a request always has `httpMethod`, and a batch of a
 //! queue or stream has `Records`. A direct invocation needs the IAM permission to invoke.

@@ -47,7 +47,8 @@ const OWN_KEYS: [(&str, u64); 8] = [
     ("stock RESERVATION", 4),
 ];
 
-/// Units by kind of key: the text before the first `#` or `_`. The number of an order has no prefix.
+/// Units by kind of key: the text before the first `#` or `_`. The number of an order has no
+/// prefix.
 fn by_kind(units: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     let mut kinds = BTreeMap::new();
     for (key, units) in units {

@@ -146,7 +146,7 @@ async fn page_reads_little_more_than_it_shows() {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
-/// The index of numbers names one order, however many orders there are.
+/// A search reads one order from the index of numbers, however many orders exist.
 #[tokio::test]
 async fn search_by_number_reads_one_index_entry_and_one_order() {
     let (shop, meter) = measured();

@@ -55,9 +55,9 @@ fn costs(called: &Called, operations: &[&str]) {
     assert_eq!(called.operations(), operations);
 }
 
-/// Calls a function with the same latency for every AWS call. Returns the response and the number of
-/// round trips. The calls of one round trip have no order, so they are sorted as in `calls`. Needs
-/// paused time.
+/// Calls a function with the same latency for every AWS call. Returns the response and the number
+/// of round trips. The calls of one round trip have no order, so they are sorted as in `calls`.
+/// Needs paused time.
 async fn round_trips(
     shop: &Shop,
     operation: &str,
@@ -155,7 +155,7 @@ async fn cart_costs_two_reads_and_a_change_one_more_write() {
     costs(&shop.call("merge-cart", merge.event()).await, calls);
 }
 
-/// The products are known only from the cart, so they are a second read.
+/// Only the cart names the products, so they need a second read.
 #[tokio::test(start_paused = true)]
 async fn order_of_a_cart_costs_two_reads_and_one_transaction_and_a_replay_one_read() {
     let (shop, product) = shop().await;

@@ -8,7 +8,7 @@ use crate::shop::{Answer, Cart, Person, Shop, address, quantities, shop_with, un
 const PARALLEL_ADDS: usize = 20;
 const PARALLEL_MERGES: usize = 5;
 const PARALLEL_ORDERS: usize = 10;
-/// How many declined payments end an order.
+/// The number of declined payments that ends an order.
 const DECLINES: usize = 5;
 
 /// Sends the same kind of request several times at once, and returns the answers.
@@ -132,7 +132,7 @@ async fn ten_concurrent_orders_of_a_cart_place_one_order() {
     until("the stock of one order is held", held, |stock| *stock == (5, 3, 2)).await;
 }
 
-/// Puts the lines of an order that ended into a new cart. A repetition changes nothing.
+/// Puts the lines of a failed or cancelled order into a new cart. A repetition changes nothing.
 async fn cart_from(buyer: &Person, order: &str) -> Cart {
     let body = json!({ "from_order": order });
     let created = buyer.post("/carts", &body).await.expect(201);

@@ -54,8 +54,8 @@ pub struct Shop {
     _held: SemaphorePermit<'static>,
 }
 
-/// Opens the shop for a test that needs more than the API: `shop_with!(Tables, Mails)`. Returns from
-/// the test if the target does not offer it.
+/// Opens the shop for a test that needs more than the API: `shop_with!(Tables, Mails)`. Returns
+/// from the test if the target does not offer it.
 macro_rules! shop_with {
     ($($need:ident),+) => {
         match $crate::shop::Shop::open_for(module_path!(), &[$($crate::target::Need::$need),+]).await {
@@ -175,8 +175,8 @@ impl Shop {
     }
 
     /// A new logged-in customer. In tests with direct access to tables the address is verified,
-    /// which is written directly, because most tests would only wait for the mail. In other tests it
-    /// is not, and the customer may have one unpaid order.
+    /// which is written directly, because most tests would only wait for the mail. In other tests
+    /// it is not, and the customer may have one unpaid order.
     pub async fn customer(&self) -> Person {
         if !self.needs.contains(&Need::Tables) {
             return self.unverified_customer().await;

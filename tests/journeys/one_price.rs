@@ -158,11 +158,11 @@ fn assert_mailed(shop: &Shop, order: &Value) {
 }
 
 #[tokio::test]
-async fn goods_cost_the_same_everywhere_where_prices_include_tax() {
+async fn price_is_the_same_everywhere_if_it_includes_tax() {
     same_price_everywhere(true).await;
 }
 
 #[tokio::test]
-async fn goods_cost_the_same_everywhere_where_tax_is_added() {
+async fn price_is_the_same_everywhere_if_tax_is_added() {
     same_price_everywhere(false).await;
 }

@@ -1,4 +1,4 @@
-//! Sales: what the ledger books of a confirmed order, and what returned money reverses.
+//! Sales: the ledger entries of a confirmed order, and their reversal when money is returned.
 
 use std::collections::BTreeMap;
 

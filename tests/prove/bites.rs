@@ -2,9 +2,9 @@
 //! that is left out, an idempotency key that does not arrive at the provider, a charge that is not
 //! voided there.
 //!
-//! The defects are made in the requests of the shop, so they need no build. Runs without a defect
-//! are recorded first. A defect is then played in the runs that it can change, until one of them
-//! notices it: stories first, then faults at its own calls, then recorded faults, races and
+//! The defects are injected into the requests of the shop, so they need no build. Runs without a
+//! defect are recorded first. A defect is then played in the runs that it can change, until one of
+//! them notices it: stories first, then faults at its own calls, then recorded faults, races and
 //! schedules. Their number is bounded.
 
 mod harmless;
@@ -70,7 +70,7 @@ pub fn set_cases(cases: Vec<Case>) {
     }
 }
 
-/// The defects, which are found once.
+/// All defects. The runs that find them are played once per process.
 fn all() -> &'static [Case] {
     CASES.get_or_init(runs::find)
 }
@@ -104,8 +104,8 @@ struct Played {
     notice: Option<Notice>,
 }
 
-/// Makes a defect, and plays runs until one notices it. The case after the last one checks the list
-/// of harmless defects.
+/// Injects a defect, and plays runs until one notices it. The case after the last one checks the
+/// list of harmless defects.
 pub async fn case(number: u64) -> Outcome {
     let started = Instant::now();
     let Some(case) = all().get(number as usize) else { return listed() };
@@ -127,12 +127,12 @@ pub async fn case(number: u64) -> Outcome {
     Outcome { facts: vec![fact], ..Outcome::default() }
 }
 
-/// Checks that each defect that is listed as harmless is one.
+/// Checks that each defect that is listed as harmless exists.
 fn listed() -> Outcome {
     let names: Vec<String> = all().iter().map(Case::name).collect();
     let unknown = harmless::names().filter(|name| !names.iter().any(|other| other == name));
     let unknown: Vec<&str> = unknown.collect();
-    assert!(unknown.is_empty(), "listed as harmless, but of no write:\n{}", unknown.join("\n"));
+    assert!(unknown.is_empty(), "listed as harmless, but no write has it:\n{}", unknown.join("\n"));
     Outcome::default()
 }
 

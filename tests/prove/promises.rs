@@ -57,8 +57,8 @@ pub struct Promise {
     pub least: &'static [(&'static str, u64)],
 }
 
-/// Schedules that once sent a charge after its order was cancelled: the payment deadline had passed,
-/// or the provider was unreachable at the cancellation.
+/// Schedules that once sent a charge after its order was cancelled: the payment deadline had
+/// passed, or the provider was unreachable at the cancellation.
 const CHARGED_TOO_LATE: [u64; 2] = [23, 32];
 
 /// The promise about defects.

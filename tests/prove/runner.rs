@@ -63,7 +63,7 @@ impl Settings {
         }
         if let Some(kind) = self.kind.as_ref().filter(|_| promise.name == BITES) {
             let named = bites::named(kind);
-            assert!(!named.is_empty(), "KIND is a part of no defect's name");
+            assert!(!named.is_empty(), "no name of a defect contains KIND");
             return Cases { end: named.len() as u64, named, ..Cases::default() };
         }
         let first = if promise.is_random { self.first } else { 0 };

@@ -41,11 +41,11 @@ const IN_MARKETS: u64 = 1;
 /// The number of calls of a step of the daily audit.
 const AUDIT_CALLS: u64 = 300;
 
-/// What buyers in markets met, as facts of their schedules.
+/// Facts of schedules with markets. `promises.rs` requires how often each one occurs.
 pub mod met {
-    /// The price is another one than that of the preview, so nothing is ordered.
+    /// The price differs from the preview, so nothing is ordered.
     pub const CHANGED_PRICE: &str = "a changed price";
-    /// Promotions take everything.
+    /// Promotions reduce the total to 0.
     pub const FREE_ORDER: &str = "a free order in a market";
     pub const CART_ORDER: &str = "an order from a cart";
     pub const MERGED_CART: &str = "a merged cart";
@@ -56,7 +56,7 @@ pub mod met {
 /// The outcome of a schedule.
 pub struct Played {
     pub trace: String,
-    /// The final states of its orders, and what buyers in markets met.
+    /// The final states of its orders, and the facts of its buyers in markets.
     pub ends: Vec<String>,
     /// The number of AWS calls.
     pub calls: u64,
@@ -74,7 +74,7 @@ struct Schedule {
     has_free_orders: bool,
     /// Whether some orders are placed in markets and from carts.
     has_markets: bool,
-    /// Number of changes of carts that add.
+    /// Number of additions to carts; each has its own `mutation_id`.
     mutations: u32,
     /// The content of the open cart of each buyer: products and quantities.
     carts: BTreeMap<String, BTreeMap<String, u32>>,
@@ -82,7 +82,7 @@ struct Schedule {
     ordered_carts: BTreeMap<String, String>,
     /// The secrets of the carts of guests.
     secrets: Vec<String>,
-    /// What buyers in markets met, to be counted over all schedules.
+    /// The facts of its buyers in markets, which are counted over all schedules.
     facts: Vec<&'static str>,
     /// Percentage of calls with an injected fault.
     faults: u64,

@@ -1,5 +1,5 @@
-//! A shop with one or two products and its orders, as the promises drive it: what happens is noted
-//! in a trace, and each violation ends with that trace.
+//! A shop with one or two products and its orders, for the promises. It notes each event in a
+//! trace, and each violation ends with that trace.
 
 mod checks;
 mod invariants;
@@ -260,8 +260,8 @@ impl Stage {
         self.shop.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// Changes the price of the product in the copy of orders to this number of cents: the catalogue
-    /// requires a price above 0.
+    /// Changes the price of the product in the copy of orders to this number of cents: the
+    /// catalogue requires a price above 0.
     pub fn reprice(&mut self, cents: i64) {
         self.change_copy(&format!("the price is {cents}"), |copy| {
             copy["price"]["M"]["amount"]["N"] = cents.to_string().into();
@@ -284,8 +284,8 @@ impl Stage {
         });
     }
 
-    /// Changes the copy of the product in orders. Nothing fails meanwhile, because the change is not
-    /// part of the shop.
+    /// Changes the copy of the product in orders. Nothing fails meanwhile, because the change is
+    /// not part of the shop.
     fn change_copy(&mut self, what: &str, change: impl FnOnce(&mut Value)) {
         let pk = format!("PRODUCT#{}", self.product);
         let copy = || {

@@ -18,7 +18,7 @@ const ESSENTIAL: [(&str, &str); 12] = [
     ("ApproximateNumberOfMessagesVisible", "dead letters"),
     ("5XXError", "5xx answers of the API"),
     ("OldestUnsettledOrderSeconds", "orders"),
-    ("OrderWithoutMarket", "orders: no buyer can place one"),
+    ("OrderWithoutMarket", "orders: buyers cannot place one"),
     ("RetriesExhausted", "orders, and payments without an outcome"),
     ("NeedsReview", "money: a refund failed, or the provider contradicts a record"),
     ("DuplicateCapture", "money"),

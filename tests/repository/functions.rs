@@ -43,8 +43,8 @@ const PUBLIC_WITH_TOKEN: [&str; 5] = [
     "GET /carts/{cart_id}/shipping-options",
 ];
 
-/// X-Ray has no resources, so its managed policies grant writing on `*`. SAM attaches the first one;
-/// our own roles use the second one, which every partition has.
+/// X-Ray has no resources, so its managed policies grant writing on `*`. SAM attaches the first
+/// one; our own roles use the second one, which every partition has.
 const XRAY_POLICIES: [&str; 2] = [
     "arn:aws:iam::aws:policy/AWSXrayWriteOnlyAccess",
     "arn:aws:iam::aws:policy/AWSXRayDaemonWriteAccess",
@@ -68,8 +68,8 @@ const DURING_DEPLOYMENTS: [(&str, &str); 4] = [
     ("lambda:InvokeFunction", "lambda:us-east-1:000000000000:function:ferrocart-*:*"),
 ];
 
-/// The health check reads the ages of messages. Metrics have no resources: a permission to read them
-/// is one on `*`.
+/// The health check reads the ages of messages. Metrics have no resources: a permission to read
+/// them is one on `*`.
 const READS_METRICS: (&str, &str) = ("check-health", "cloudwatch:GetMetricData");
 
 /// The timeout of API Gateway.

@@ -161,8 +161,8 @@ pub fn routes() -> impl Iterator<Item = (&'static Operation, Route)> {
         .flat_map(|operation| operation.routes().iter().map(move |route| (operation, *route)))
 }
 
-/// The settings of every method, by path. The first entry holds for methods without an entry: `HEAD`,
-/// `OPTIONS`, and those that the function of `GET` rejects.
+/// The settings of every method, by path. The first entry holds for methods without an entry:
+/// `HEAD`, `OPTIONS`, and those that the function of `GET` rejects.
 ///
 /// The gateway rejects `ANY` in a setting, but accepts each method that `ANY` covers.
 fn method_settings() -> String {
@@ -344,8 +344,8 @@ fn write_answer(text: &mut String, answer: &Answer) {
         .unwrap();
 }
 
-/// The link to the page of a problem. The gateway cannot compute it from the request, so it leads to
-/// the domain, which serves every client, or without one to the stage.
+/// The link to the page of a problem. The gateway cannot compute it from the request, so it leads
+/// to the domain, which serves every client, or without one to the stage.
 fn write_link(text: &mut String, code: &str) {
     let link = |root: &str| format!("\"'<{root}/problems/{code}>; rel=\\\"help\\\"'\"");
     writeln!(text, "              gatewayresponse.header.Link: !If").unwrap();

@@ -302,7 +302,8 @@ impl Aws {
         &self.0.ses
     }
 
-    /// Every item of a table as DynamoDB JSON, in the order of the keys, without recording the call.
+    /// Every item of a table as DynamoDB JSON, in the order of the keys, without recording the
+    /// call.
     ///
     /// # Panics
     /// If the table does not exist.

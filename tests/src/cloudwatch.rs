@@ -1,5 +1,5 @@
-//! CloudWatch in memory: the ages of the oldest messages in queues, in the protocol of the SDK (Smithy
-//! RPC v2 CBOR).
+//! CloudWatch in memory: the ages of the oldest messages in queues, in the protocol of the SDK
+//! (Smithy RPC v2 CBOR).
 
 use std::{
     collections::BTreeMap,

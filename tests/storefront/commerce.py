@@ -1,10 +1,11 @@
 """The data layer of a storefront: each call that its cart and its checkout make, as one function.
 
-A storefront in another language makes the same calls. The names are those of Next.js Commerce, whose pages need nothing else for a cart; the
-checkout that its shop system offers is here as well. `ferrocart` is the client that run.py generates from the API document of the shop.
+A storefront in another language makes the same calls. The names are those of Next.js Commerce, whose pages make no other calls for a cart.
+Next.js Commerce leaves the checkout to the shop system; it is included here. `ferrocart` is the client that run.py generates from the API
+document of the shop.
 
-A visitor is a guest, whose cart opens by its token, or a user, whose cart opens by the access token. A front keeps both in cookies that
-scripts cannot read: the token of the cart, and the tokens of the session.
+A visitor is a guest, whose cart opens by its token, or a user, whose cart opens by the access token. A storefront keeps both in
+cookies that scripts cannot read: the token of the cart, and the tokens of the session.
 """
 
 import time
@@ -84,7 +85,7 @@ def remove_from_cart(visitor: Visitor, cart_id: str, products: list[str]) -> Car
 
 
 def set_addresses(visitor: Visitor, cart_id: str, email: str, shipping: Address, billing: Address | None = None) -> Cart:
-    """setAddresses: where the goods are shipped to and taxed, and the address on the invoice if it is another one."""
+    """setAddresses: where the goods are shipped to and taxed, and the address on the invoice if it differs."""
     return change(visitor, cart_id, CartChange(email=email, shipping_address=shipping, billing_address=billing))
 
 
@@ -146,13 +147,13 @@ def register(visitor: Visitor, email: str, username: str, full_name: str, passwo
 
 
 def change(visitor: Visitor, cart_id: str, body: CartChange) -> Cart:
-    """Changes the cart. The id of the change makes a repeated request change nothing."""
+    """Changes the cart. A repeated request has the same `mutation_id`, so it changes nothing."""
     body.mutation_id = str(uuid.uuid4())
     return call(Cart, change_cart.sync_detailed, cart_id, client=visitor.client, body=body, x_cart_token=visitor.cart_token)
 
 
 def signed_in(visitor: Visitor) -> AuthenticatedClient:
-    """The client of a user: the types of these operations admit no other."""
+    """The client of a user: the types of these operations accept no other client."""
     if not isinstance(visitor.client, AuthenticatedClient):
         raise TypeError("the visitor is not logged in")
     return visitor.client

@@ -22,7 +22,7 @@ FILES = (HERE / "commerce.py", HERE / "shopper.py")
 
 
 def document(url):
-    """Returns the API document of the shop. The generator takes optional authentication for required, so those operations name none."""
+    """Returns the API document of the shop. The generator treats optional authentication as required, so it is removed."""
     with urllib.request.urlopen(f"{url}/openapi.json", timeout=30) as response:
         found = json.load(response)
     for operation in (each for path in found["paths"].values() for each in path.values() if isinstance(each, dict)):

@@ -11,14 +11,14 @@ from ferrocart.client import Client
 from ferrocart.models import Address, Cart, CountryCode, Money, Order, OrderPrice, Totals
 from ferrocart.types import Unset
 
-# A market of the sample data, with products that have a promotion there, or none.
+# A market of the sample data, and products with and without a promotion there.
 MARKET, COUNTRY = "de", "DE"
 KETTLE, BEANS, MUG = "KET-0100", "BNS-0250", "CUP-0300"
 PATIENCE_SECONDS = 60
 
 
 class Failed(Exception):
-    """The shop shows something else than the shopper expects."""
+    """A response of the shop differs from the expected one."""
 
 
 def check(condition: bool, sentence: str) -> None:
@@ -61,7 +61,7 @@ def fill_cart(visitor: Visitor, kettle: str, beans: str, mug: str) -> tuple[Visi
     cart = commerce.remove_from_cart(visitor, cart.id, [mug])
     check(quantities(cart) == {kettle: 1, beans: 3}, f"lines were changed and removed, but the cart has {quantities(cart)}")
     read = commerce.get_cart(visitor, cart.id)
-    check((read.version, read.item_count, read.totals) == (cart.version, 4, cart.totals), "the cart is another one when it is read")
+    check((read.version, read.item_count, read.totals) == (cart.version, 4, cart.totals), "get_cart returns a different cart")
     # A document that the client cannot read remains a dictionary.
     check(isinstance(read.price, OrderPrice) and read.price.discount_total > 0, f"the kettle has no promotion in the cart: {read.price}")
     done("a guest adds, changes and removes lines of a cart")
@@ -107,7 +107,7 @@ def check_out(visitor: Visitor, cart: Cart) -> Cart:
 
 
 def buy(visitor: Visitor, cart: Cart) -> Order:
-    """The shopper orders an old cart, which is rejected, then the present one, and pays."""
+    """The shopper orders an old cart, which is rejected, then the current one, and pays."""
     changed = commerce.get_cart(visitor, cart.id)
     changed.version -= 1
     expect("cart_changed", lambda: commerce.place_order(visitor, changed))

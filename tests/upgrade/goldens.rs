@@ -102,7 +102,8 @@ impl Golden {
     }
 }
 
-/// The kind of an item: its table, and the fixed parts of its key. A tombstone is a kind of its own.
+/// The kind of an item: its table, and the fixed parts of its key. A tombstone is a kind of its
+/// own.
 pub fn kind(table: &str, item: &Value) -> String {
     let fixed = |name: &str| {
         let key = text(item, name);

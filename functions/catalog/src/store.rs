@@ -1,8 +1,8 @@
 //! Products in DynamoDB. Only this file contains keys and indexes.
 //!
 //! - `PRODUCT#<id>`: a [`Product`]. Active products are also in `active-index` and
-//!   `category-index`, sorted by name, with the attributes of a [`ListedProduct`]. Archived ones are
-//!   in `active-index` under another value, which only backfill runs read.
+//!   `category-index`, sorted by name, with the attributes of a [`ListedProduct`]. Archived ones
+//!   are in `active-index` under another value, which only backfill runs read.
 //! - `SKU#<sku in upper case>`: `{product_id}`. Makes a SKU unique without regard to case. Written
 //!   in one transaction with its product, and deleted when the product gets another SKU or is
 //!   archived.
@@ -143,9 +143,9 @@ impl Store {
         self.products.list(list, limit, |_| true).await
     }
 
-    /// Writes the next version of a product over `before`. In the same transaction, takes a new SKU,
-    /// releases one that is no longer needed, and records changed prices. Attributes of a later
-    /// release are preserved.
+    /// Writes the next version of a product over `before`. In the same transaction, takes a new
+    /// SKU, releases one that is no longer needed, and records changed prices. Attributes of a
+    /// later release are preserved.
     ///
     /// # Errors
     /// If the table fails, or the product does not exist.

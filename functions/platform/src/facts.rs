@@ -1,8 +1,8 @@
 //! Facts about the shop that `check-health` gathers from tables, queues and secrets.
 //!
-//! All facts are read concurrently, each within [`TIMEOUT`]; only the ages of messages are read after
-//! the queues. A fact that cannot be read is listed as unavailable; the others still count. Nothing is
-//! scanned: the cost does not grow with the data.
+//! All facts are read concurrently, each within [`TIMEOUT`]; only the ages of messages are read
+//! after the queues. A fact that cannot be read is listed as unavailable; the others still count.
+//! Nothing is scanned: the cost does not grow with the data.
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
 

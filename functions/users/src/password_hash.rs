@@ -209,8 +209,8 @@ fn to_nfc(password: &str) -> String {
     password.nfc().collect()
 }
 
-/// Returns the version of a hash. A hash without a version has version 1.0, whose hashes did not
-/// name it.
+/// Returns the version of an Argon2 hash. A hash that names none has version 1.0, which had no
+/// version field.
 fn version(hash: &PasswordHash) -> Result<Version, HashError> {
     hash.version
         .map_or(Ok(Version::V0x10), |version| Version::try_from(version).map_err(HashError::new))

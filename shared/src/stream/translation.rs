@@ -52,7 +52,7 @@ pub(super) fn translate<T: DeserializeOwned + 'static>(translation: Translation<
     })
 }
 
-/// The messages of one change, and the metrics that it moves.
+/// The messages of one change, and the metrics that it increments.
 #[derive(Debug, Default)]
 pub(super) struct Publication {
     pub(super) messages: Vec<Message>,

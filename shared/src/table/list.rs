@@ -88,8 +88,8 @@ pub struct ListPage<T> {
 }
 
 impl Table {
-    /// Returns the next `limit` items for which `keep` is true. A page examines at most 500 rows: if
-    /// `keep` rejects most of them, the page has fewer items although it is not the last one.
+    /// Returns the next `limit` items for which `keep` is true. A page examines at most 500 rows:
+    /// if `keep` rejects most of them, the page has fewer items although it is not the last one.
     ///
     /// An item that stays in the list is returned once, on whatever page. Reads are eventually
     /// consistent.

@@ -16,9 +16,9 @@ pub struct Field {
     schema: Value,
 }
 
-/// Fields that the document declares as optional, and that the rest of this operation's body
-/// requires. Its address is in a country with postal codes, its new e-mail address requires the
-/// password, and its dates require the price that they limit.
+/// Fields that the document declares as optional, but that the other fields of the fixture's body
+/// require. Addresses are in a country with postal codes, a new e-mail address requires the
+/// password, and dates require the price that they limit.
 const NEEDED: [(&str, &str); 11] = [
     ("change-cart", "/billing_address/postal_code"),
     ("change-cart", "/shipping_address/postal_code"),
@@ -33,8 +33,8 @@ const NEEDED: [(&str, &str); 11] = [
     ("update-product", "/prices/0/compare_at"),
 ];
 
-/// Optional fields that the rest of this operation's body needs, with the code of the problem without
-/// them: an order in a market, and a promotion without a fixed discount.
+/// Optional fields that the rest of this operation's body needs, with the code of the problem
+/// without them: an order in a market, and a promotion without a fixed discount.
 const NEEDED_WITH_CODE: [(&str, &str, &str); 4] = [
     ("create-promotion", "/percent_bp", "invalid_effect"),
     ("create-order", "/market", "required"),

@@ -13,7 +13,7 @@ fn of_cart() -> Value {
     })
 }
 
-/// Where a form is broken, and the code of the problem.
+/// Invalid fields: the pointer, the value, and the code of the problem.
 fn broken(items: &Value) -> Vec<(&'static str, Option<Value>, &'static str)> {
     vec![
         ("/cart_id", None, "required"),

@@ -1,5 +1,5 @@
-//! Cursors of lists: the operation, then the cursor. `sealed ` before a text seals it with the key of
-//! the list, because the fuzzer cannot.
+//! Cursors of lists: the operation, then the cursor. `sealed ` before a text seals it with the key
+//! of the list, because the fuzzer cannot.
 
 use serde_json::{Value, json};
 use shared::{

@@ -1,6 +1,6 @@
-//! Headers, query parameters, path parameters and bodies of otherwise valid requests: the operation,
-//! then lines `header: value`, `?parameter=value` and `/parameter=value`, an empty line and the
-//! body. Without an empty line the body is valid.
+//! Headers, query parameters, path parameters and bodies of otherwise valid requests: the
+//! operation, then lines `header: value`, `?parameter=value` and `/parameter=value`, an empty line
+//! and the body. Without an empty line the body is valid.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 

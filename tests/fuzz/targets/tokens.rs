@@ -1,5 +1,6 @@
 //! Tokens: the kind, then the token. The fuzzer cannot forge a signature, so three kinds are signed
-//! here: `claims` (the header of a JWT, a line break, its claims), `refresh-body` and `device-body`.
+//! here: `claims` (the header of a JWT, a line break, its claims), `refresh-body` and
+//! `device-body`.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::{hmac, signature::Ed25519KeyPair};

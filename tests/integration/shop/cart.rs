@@ -1,4 +1,4 @@
-//! A cart with the person who shops with it.
+//! A cart, with the person who uses it.
 
 use std::io::Write;
 
@@ -55,7 +55,7 @@ impl Cart {
         self.send(Method::GET, "", None).await
     }
 
-    /// Changes the cart. Repeats the request while concurrent changes come first at every attempt.
+    /// Changes the cart. Repeats the request while it is rejected because of concurrent changes.
     pub async fn change(&self, body: &Value) -> Answer {
         let mut body = body.clone();
         if body["mutation_id"].is_null() {

@@ -24,7 +24,7 @@ use crate::{
 
 /// Schedules that are recorded.
 const SCHEDULES: u64 = 160;
-/// Races that are recorded. They are cheap, and each has another order.
+/// Races that are recorded. They are cheap, and each has a different order of calls.
 const RACES: u64 = 1500;
 /// Every n-th single fault is recorded.
 const EVERY_FAULT: usize = 11;

@@ -19,7 +19,7 @@ use crate::stage::markets::{PLACES, usd};
 
 /// Maximum of attempts of a buyer to order a cart.
 const MOST_CHECKOUTS: usize = 4;
-/// No buyer adds to this number of pieces of a product, so that the limit of the shop is not met.
+/// Buyers stop adding pieces of a product at this quantity, which is below the limit of the shop.
 const MOST_PIECES: u32 = 16;
 
 /// The quantity of each product.
@@ -49,7 +49,7 @@ impl Cart {
         }
     }
 
-    /// The request with what opens the cart: its token, or the access token of its owner.
+    /// Adds the credential that opens the cart: its token, or the access token of its owner.
     fn opened(&self, request: Http) -> Http {
         let request = request.path_parameter("cart_id", &self.id);
         match &self.token {
@@ -77,7 +77,8 @@ impl Schedule {
         self.check_out(mine).await
     }
 
-    /// A buyer orders an order again, if there are carts: their cart takes its lines.
+    /// A buyer puts the lines of an earlier order into their cart and orders it, in schedules with
+    /// markets.
     pub(super) async fn order_again(&mut self) {
         if !self.has_markets || !self.chance(40) {
             return;
@@ -100,8 +101,8 @@ impl Schedule {
         self.check_out(mine).await;
     }
 
-    /// Checks the carts once all faults have ended: that each became at most one order, that those
-    /// of users have what was acknowledged, and that no secret is stored.
+    /// Checks the carts once all faults have ended: each became at most one order, carts of users
+    /// contain exactly what was acknowledged, and no secret is stored.
     pub(super) async fn check_carts(&mut self) {
         for (buyer, lines) in self.carts.clone() {
             let request = events::post("/carts", &json!({})).caller(&buyer);
@@ -169,7 +170,8 @@ impl Schedule {
                 continue;
             }
             if self.chance(20) {
-                // Setting is not repeated after other changes: the last one would win.
+                // A set quantity is not sent again after other changes, because it would overwrite
+                // them.
                 let quantity = self.below(3) as u32;
                 let set = json!([{ "product_id": product, "quantity": quantity }]);
                 let view = self.change(cart, &json!({ "set": set })).await;
@@ -229,8 +231,8 @@ impl Schedule {
         called.json()
     }
 
-    /// Merges the cart of a guest into that of a user, once. Carts of different markets stay as they
-    /// are.
+    /// Merges the cart of a guest into that of a user, once. Carts of different markets stay as
+    /// they are.
     async fn merge(&mut self, guest: Cart, mine: &mut Cart) {
         let is_other = !mine.lines.is_empty() && mine.market != guest.market;
         if !is_other {
@@ -250,8 +252,8 @@ impl Schedule {
             self.stage.ensure(called.status() == 200, || format!("{:?}", called.answer));
             let view = called.json();
             let warnings = view["warnings"].as_array().cloned().unwrap_or_default();
-            let is_told = warnings.iter().any(|warning| warning["code"] == "other_market");
-            self.stage.ensure(is_told == is_other, || format!("merged as {view:#}"));
+            let has_warning = warnings.iter().any(|warning| warning["code"] == "other_market");
+            self.stage.ensure(has_warning == is_other, || format!("merged as {view:#}"));
             self.expect(mine, &view);
         }
         let read = guest.opened(events::get("/carts"));
@@ -281,11 +283,13 @@ impl Schedule {
             let total = total.unwrap_or_default();
             match self.order_cart(&mine, version, total).await {
                 Ok(()) => {
-                    self.stage.ensure(is_same, || format!("ordered as it was before: {view:#}"));
+                    self.stage
+                        .ensure(is_same, || format!("an outdated cart was ordered: {view:#}"));
                     return true;
                 }
                 Err(problem) if problem["code"] == "cart_changed" => {
-                    self.stage.ensure(!is_same, || format!("nothing changed: {problem:#}"));
+                    self.stage
+                        .ensure(!is_same, || format!("cart_changed without a change: {problem:#}"));
                     self.expect(&mine, &problem["cart"]);
                 }
                 Err(problem) => {
@@ -385,7 +389,8 @@ impl Schedule {
         self.stage.fail(&format!("create-order failed {MOST_ATTEMPTS} times"))
     }
 
-    /// Adds the order of a cart: it has the lines of the cart, at the total that the buyer has seen.
+    /// Adds the order of a cart: it has the lines of the cart, at the total that the buyer has
+    /// seen.
     fn accept_cart(&mut self, cart: &Cart, order: &Value, total: i64) {
         let id = order["id"].as_str().unwrap_or_default();
         self.stage.note(&format!("placed {id} from {} at {total}", cart.id));
@@ -404,7 +409,7 @@ impl Schedule {
         if self.chance(30) {
             let again = self.ask("create-order", event).await;
             let is_same = again.status() == 201 && again.json()["id"] == *order;
-            self.stage.ensure(is_same, || format!("the order again: {:?}", again.answer));
+            self.stage.ensure(is_same, || format!("a repeated create-order: {:?}", again.answer));
         }
         if self.chance(30) {
             let body: Value = event["body"]
@@ -413,17 +418,20 @@ impl Schedule {
             let other = order_request(&cart.buyer, &format!("{}-other", cart.id), &body);
             let refused = self.ask("create-order", &other).await;
             let is_known = refused.code() == "cart_ordered" && refused.json()["order_id"] == *order;
-            self.stage.ensure(is_known, || format!("under another key: {:?}", refused.answer));
+            self.stage.ensure(is_known, || {
+                format!("create-order under another key: {:?}", refused.answer)
+            });
         }
         if self.chance(30) {
             let read = cart.opened(events::get("/carts")).event();
             let gone = self.ask("get-cart", &read).await;
             let is_known = gone.status() == 410 && gone.json()["order_id"] == *order;
-            self.stage.ensure(is_known, || format!("an ordered cart: {:?}", gone.answer));
+            self.stage
+                .ensure(is_known, || format!("get-cart of an ordered cart: {:?}", gone.answer));
         }
     }
 
-    /// Remembers what the cart of a user contains.
+    /// Stores the expected content of the cart of a user.
     fn keep(&mut self, cart: &Cart) {
         if cart.token.is_none() {
             self.carts.insert(cart.buyer.clone(), cart.lines.clone());

@@ -12,9 +12,9 @@ use crate::stage::markets::{METHOD, PROMOTION, RATE, Rule, creation, promotion, 
 /// The queues and the table of the rules of prices.
 const RULE_QUEUES: [&str; 2] = ["compile-market", "replicate-pricing"];
 const RULE_TABLE: &str = "pricing";
-/// How often an admin sends a request that fails.
+/// Maximum of attempts of an admin to send a request.
 const MOST_ATTEMPTS: usize = 3;
-/// How long a promotion lasts that ends, in seconds.
+/// The duration of a promotion that ends, in seconds.
 const LASTS: u64 = 300;
 
 impl Schedule {
@@ -64,7 +64,7 @@ impl Schedule {
         }
     }
 
-    /// From now on everything costs nothing.
+    /// Creates promotions that reduce goods and shipping to 0.
     async fn give_away(&mut self) {
         for target in ["order", "shipping"] {
             self.create("create-promotion", "", &promotion(target, 10_000)).await;
@@ -124,8 +124,8 @@ impl Schedule {
         Some(rules.swap_remove(chosen))
     }
 
-    /// Sends a request of an admin, sometimes again if its outcome is unknown. It is valid, so it
-    /// is not rejected: at most its rule is gone, because an earlier attempt has deleted it.
+    /// Sends a request of an admin, sometimes again if its outcome is unknown. The request is
+    /// valid. It is rejected only if an earlier attempt has deleted its rule.
     async fn administer(&mut self, operation: &str, request: Http) {
         for attempt in 0..MOST_ATTEMPTS {
             let called = self.request(operation, request.clone().event()).await;
@@ -150,7 +150,7 @@ impl Schedule {
         self.deliver_one(&RULE_QUEUES).await;
     }
 
-    /// Lets the changes of rules reach orders, unless their messages are lost or fail too often.
+    /// Delivers the changes of rules to orders, unless their messages are lost or fail too often.
     pub(super) async fn pass_rules(&mut self) {
         for _ in 0..4 {
             self.publish_rules().await;

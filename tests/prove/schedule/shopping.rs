@@ -1,4 +1,4 @@
-//! Buyers in markets: they ask for the price, and order at the price that they have seen. Meanwhile
+//! Buyers in markets: they preview the price, and order at the price that they have seen. Meanwhile
 //! the rules change.
 
 use serde_json::Value;
@@ -88,7 +88,7 @@ impl Schedule {
         None
     }
 
-    /// What happens between the preview of a price and the order.
+    /// Advances the shop between the preview of a price and the order.
     pub(super) async fn meanwhile(&mut self) {
         if self.chance(60) {
             self.change_rules().await;

@@ -108,8 +108,8 @@ impl Stage {
         });
     }
 
-    /// Checks that an order of total 0 has no charge, no attempt, no intent except a closed one, and
-    /// no entry about money in the ledger.
+    /// Checks that an order of total 0 has no charge, no attempt, no intent except a closed one,
+    /// and no entry about money in the ledger.
     fn check_free_order(&self, id: &str, charge: Option<&Item>, payments: &[Arc<Item>]) {
         self.ensure(charge.is_none(), || format!("{id} is free, and charged"));
         for item in payments.iter().filter(|item| text(item, "order_id") == id) {
@@ -159,8 +159,8 @@ impl Stage {
         }
     }
 
-    /// Checks that no personal data of a deleted account is left. Only a mail that is sent after the
-    /// deletion is recorded, without them, until the record expires.
+    /// Checks that no personal data of a deleted account is left. Only a mail that is sent after
+    /// the deletion is recorded, without them, until the record expires.
     fn check_erasure(&self, deleted_at: Timestamp) {
         for table in ["orders", "order-carts", "payments", "ledger", "users", "notifications"] {
             for item in self.shop.aws.items(table) {

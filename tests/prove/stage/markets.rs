@@ -1,5 +1,5 @@
 //! The markets of the shop: one whose prices include tax, and one with two tax rates that are
-//! added. They are made by the functions of pricing, and orders has copies of their rules.
+//! added. The functions of pricing create them, and orders has copies of their rules.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -204,8 +204,8 @@ impl Stage {
         of_kind.map(rule).collect()
     }
 
-    /// Checks that every document is that of the present rules, and that the copy in orders equals
-    /// it. All messages are delivered.
+    /// Checks that every document is compiled from the current rules, and that the copy in orders
+    /// equals it. Requires that all messages are delivered.
     pub fn check_documents(&self) {
         let items = self.shop.aws.stored("pricing");
         let of_kind = |kind: &'static str| {

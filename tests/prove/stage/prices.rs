@@ -1,5 +1,5 @@
-//! What holds of the prices of orders in markets. All sums are computed again from the stored
-//! amounts, and not by the function that computed the price.
+//! The invariants of the prices of orders in markets. All sums are computed again from the stored
+//! amounts, without the function that computed the price.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,7 +7,7 @@ use tests::dynamodb::{Attribute, Item, number, text};
 
 use super::{Order, Stage, checks::total};
 
-/// Parts per million that are the whole.
+/// 100 % in parts per million.
 const WHOLE: i64 = 1_000_000;
 
 /// The price that a buyer accepted.
@@ -56,8 +56,8 @@ impl Stage {
         }
     }
 
-    /// Checks that the ledger has the parts of each price as the earnings of its order, unless money
-    /// was returned.
+    /// Checks that the ledger has the parts of each price as the earnings of its order, unless
+    /// money was returned.
     pub(super) fn check_booked_prices(&self) {
         let ledger = self.shop.aws.stored("ledger");
         for (id, charge) in self.charges() {
@@ -83,7 +83,8 @@ impl Stage {
         }
     }
 
-    /// Checks that each mail about an order has its total, which is the sum of the amounts above it.
+    /// Checks that each mail about an order has its total, which is the sum of the amounts above
+    /// it.
     pub(super) fn check_mailed_totals(&self) {
         let mails = self.shop.aws.mails().mails();
         let orders = self.stored_orders();
@@ -100,7 +101,7 @@ impl Stage {
     }
 }
 
-/// What is earned with a price, by account of the ledger.
+/// The revenue and tax of a price, by account of the ledger.
 fn parts(price: &Item) -> BTreeMap<String, i64> {
     let mut parts: BTreeMap<String, i64> = BTreeMap::new();
     let lines = price.get("lines").map(Attribute::values).unwrap_or_default();

@@ -30,8 +30,8 @@ impl Stage {
         self.race.is_some()
     }
 
-    /// Runs a request twice at the same time, occasionally together with everything that is pending.
-    /// Returns the response with the lower status.
+    /// Runs a request twice at the same time, occasionally together with everything that is
+    /// pending. Returns the response with the lower status.
     pub async fn race_request(&mut self, operation: &str, event: Value) -> Called {
         let answers = self.race_requests(operation, [event.clone(), event]).await.into_iter();
         answers.min_by_key(Called::status).unwrap_or_else(|| self.fail("no response"))
@@ -50,8 +50,8 @@ impl Stage {
         self.run(calls, works).await
     }
 
-    /// Runs a scheduled operation twice at the same time, occasionally together with everything that
-    /// is pending.
+    /// Runs a scheduled operation twice at the same time, occasionally together with everything
+    /// that is pending.
     pub async fn race_sweep(&mut self, operation: &str) {
         let (mut calls, mut works) = (Vec::new(), Vec::new());
         if self.happens() {

@@ -33,7 +33,7 @@ impl Stage {
     }
 }
 
-/// Promotions take all that goods and shipping cost. The rules reach orders before the buyer comes.
+/// Promotions reduce goods and shipping to 0. Orders receives the rules before the buyer orders.
 pub(super) async fn free_by_promotions(stage: &mut Stage) {
     for target in ["order", "shipping"] {
         let request = creation("", target, &promotion(target, 10_000));

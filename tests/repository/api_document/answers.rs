@@ -81,8 +81,8 @@ impl Code {
         }
     }
 
-    /// The name of its example in the components: the code, with the status if the code has several.
-    /// All broken rules share one example.
+    /// The name of its example in the components: the code, with the status if the code has
+    /// several. All broken rules share one example.
     fn key(self) -> String {
         match self {
             Self::Problem(problem) => {

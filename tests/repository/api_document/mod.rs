@@ -2,8 +2,9 @@
 //! those match the code.
 //!
 //! [`assembled`] builds the document; [`answers`] adds the common responses. [`deprecated`] marks
-//! deprecated operations. [`routes`], [`requests`], [`problems`], [`patterns`] and [`examples`] check it against the template, the
-//! source files, the list of problems, the text parsers, and itself.
+//! deprecated operations. [`routes`], [`requests`], [`problems`], [`patterns`] and [`examples`]
+//! check it against the template, the source files, the list of problems, the text parsers, and
+//! itself.
 //!
 //! [`openapi30`] derives `openapi-3.0.json` from it.
 //!

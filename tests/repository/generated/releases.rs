@@ -30,7 +30,8 @@ const MONEY_PATH: [&str; 14] = [
     "release-stock",
 ];
 
-/// Routes of buyers without which they can still buy: each metric of an alarm costs money.
+/// Routes of buyers that a purchase does not need. No release alarm watches them, because each
+/// metric of an alarm costs money.
 const BESIDE_PURCHASES: [&str; 4] =
     ["create-address", "delete-address", "list-addresses", "update-address"];
 

@@ -1,5 +1,5 @@
-//! The HTTP clients below the SDK clients: they record each request, inject its fault and pass it to
-//! its service.
+//! The HTTP clients below the SDK clients: they record each request, inject its fault and pass it
+//! to its service.
 
 use std::{
     cell::LazyCell,

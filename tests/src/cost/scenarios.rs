@@ -1,5 +1,5 @@
-//! A typical invocation of each budgeted function and of some others: the shop before it, and events
-//! that it processes in any order.
+//! A typical invocation of each budgeted function and of some others: the shop before it, and
+//! events that it processes in any order.
 
 use std::{collections::BTreeSet, time::Duration};
 

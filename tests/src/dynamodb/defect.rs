@@ -20,7 +20,8 @@ pub struct Defect {
 /// What a defect does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Change {
-    /// The condition always holds. In a transaction all conditions hold: they often guard the same.
+    /// The condition always holds. In a transaction all conditions hold: they often guard the same
+    /// fact.
     Unconditional,
     /// The write succeeds and changes nothing.
     LeftOut,
@@ -55,8 +56,8 @@ impl Defects {
         self.call.is_some() && (self.defect.is_some() || self.requests.is_some())
     }
 
-    /// Records a request with writes of these kinds. Returns what happens to each of them instead of
-    /// its effect.
+    /// Records a request with writes of these kinds. Returns what happens to each of them instead
+    /// of its effect.
     pub(super) fn changes(&mut self, kinds: Vec<String>) -> Vec<Option<Change>> {
         let changes = self.defect.as_ref().map(|defect| defect.changes(&kinds));
         if let (Some(requests), Some(call)) = (&mut self.requests, self.call) {

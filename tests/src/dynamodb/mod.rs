@@ -89,8 +89,9 @@ impl DynamoDb {
         }
     }
 
-    /// Stores copies of an item in a table, without records in its stream. They share the attributes
-    /// of the item; `rename` makes the keys of each copy, by its number, from those of the item.
+    /// Stores copies of an item in a table, without records in its stream. They share the
+    /// attributes of the item; `rename` makes the keys of each copy, by its number, from those of
+    /// the item.
     ///
     /// # Panics
     /// If the table does not exist.
@@ -148,8 +149,8 @@ impl DynamoDb {
         self.lock().defects.requests.clone().unwrap_or_default()
     }
 
-    /// Executes the AWS call with this number, or writes of a test. Only those of calls have defects
-    /// and are recorded.
+    /// Executes the AWS call with this number, or writes of a test. Only those of calls have
+    /// defects and are recorded.
     pub(crate) fn set_call(&self, number: Option<usize>) {
         self.lock().defects.call = number;
     }

@@ -126,9 +126,9 @@ fn answer_of_both(
     ours.1
 }
 
-/// An answer without the introduction of its message, which differs between regions, and without the
-/// part that quotes the request. Messages about malformed key
-/// conditions are not compared: dynoxide's are its own.
+/// An answer without the introduction of its message, which differs between regions, and without
+/// the part that quotes the request. Messages about malformed key conditions are not compared:
+/// dynoxide's are its own.
 fn answer(operation: &str, (status, body): (u16, String)) -> (u16, Value) {
     let mut body: Value = serde_json::from_str(&body).unwrap();
     let reasons = body["CancellationReasons"].as_array_mut().into_iter().flatten();

@@ -104,7 +104,8 @@ async fn write_next_intent(fixture: &LedgerFixture, totals: &[(&str, i64)]) -> V
     entries
 }
 
-/// Writes the next version of the confirmed order with these totals, and records its ledger entries.
+/// Writes the next version of the confirmed order with these totals, and records its ledger
+/// entries.
 async fn write_next_order(fixture: &LedgerFixture, totals: &[(&str, i64)]) -> Vec<Value> {
     let old = fixture.order_item(&fixture.confirmed);
     let mut new = old.clone();

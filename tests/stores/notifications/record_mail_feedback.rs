@@ -113,8 +113,8 @@ async fn suppressed_addresses_are_not_stored_in_plain_text() {
     let items = fixture.suppressions();
     assert_eq!(items.len(), 1);
     let text = json!(fixture.aws.items("notifications")).to_string().to_lowercase();
-    for clear in ["ada", "example", "forwarded", "dsn", "feedback-1", "@"] {
-        assert!(!text.contains(clear), "{clear} is in {text}");
+    for plain in ["ada", "example", "forwarded", "dsn", "feedback-1", "@"] {
+        assert!(!text.contains(plain), "{plain} is in {text}");
     }
     assert_eq!(items[0]["reason"]["S"], "bounce");
     let names: Vec<&String> = items[0].as_object().unwrap().keys().collect();

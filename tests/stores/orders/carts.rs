@@ -27,7 +27,7 @@ impl CartHandle {
         Self { id: text("id").unwrap(), token: text("cart_token"), owner }
     }
 
-    /// A request to the cart, as its owner.
+    /// A request about the cart, by its owner.
     fn request(&self, method: &str, below: &str) -> events::Http {
         let path = format!("/carts/{}{below}", self.id);
         let mut request = events::http(method, &path).path_parameter("cart_id", &self.id);

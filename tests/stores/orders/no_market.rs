@@ -1,4 +1,5 @@
-//! A production shop sells only in markets: an order that names none is rejected, counted and logged.
+//! A production shop sells only in markets: an order without a market is rejected, counted and
+//! logged.
 
 use super::*;
 
@@ -44,7 +45,7 @@ async fn other_shops_sell_without_a_market_and_count_nothing() {
     assert_eq!(capture.total(&orders::metrics::ORDER_WITHOUT_MARKET), 0);
 }
 
-/// The name of the market comes from the client, so an unknown one is a mistake of the request.
+/// The name of the market comes from the client, so an unknown one is an error of the request.
 #[tokio::test]
 async fn production_shop_answers_422_for_a_market_without_rules() {
     let fixture = OrdersFixture::with_market().await.with_stage(true).await;
@@ -61,7 +62,7 @@ async fn production_shop_answers_422_for_a_market_without_rules() {
     assert_eq!(fixture.post("k", &in_market()).await.status(), 201);
 }
 
-/// An order of the time before the stage was changed is returned again.
+/// An order from before the change of the stage is returned again.
 #[tokio::test]
 async fn repeated_request_without_a_market_returns_its_order() {
     let fixture = OrdersFixture::new().await;
@@ -72,7 +73,7 @@ async fn repeated_request_without_a_market_returns_its_order() {
     assert_eq!(again.header("idempotent-replayed").as_deref(), Some("true"));
 }
 
-/// A cart shows what keeps it from being ordered before the buyer orders it.
+/// A cart lists the reason why it cannot be ordered before the buyer orders it.
 #[tokio::test]
 async fn cart_without_a_market_is_refused_in_a_production_shop_only() {
     for is_production in [false, true] {
@@ -86,7 +87,7 @@ async fn cart_without_a_market_is_refused_in_a_production_shop_only() {
     }
 }
 
-/// The order of a cart has the same rule as one of items, and the cart stays open.
+/// The rule also applies to the order of a cart, and the cart stays open.
 #[tokio::test]
 async fn production_shop_rejects_and_counts_the_order_of_a_cart_without_a_market() {
     let fixture = OrdersFixture::new().await.with_stage(true).await;

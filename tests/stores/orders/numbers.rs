@@ -1,4 +1,5 @@
-//! The search of orders by their number: for admins, by an index whose entries are written once.
+//! The search for an order by its number: only for admins, with an index whose entries are written
+//! once.
 
 use orders::domain::number::order_number;
 

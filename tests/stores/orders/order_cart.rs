@@ -1,5 +1,5 @@
-//! `POST /orders` of a cart: the cart becomes at most one order, with the content and the total that
-//! its buyer has seen.
+//! `POST /orders` of a cart: the cart becomes at most one order, with the content and the total
+//! that its buyer has seen.
 
 mod rejected;
 
@@ -20,7 +20,7 @@ use super::{
 
 /// The reads of a new order of a cart, and the transaction that writes it.
 const ORDERED: [&str; 3] = ["BatchGetItem", "BatchGetItem", "TransactWriteItems"];
-/// The first one reads the order of an earlier request.
+/// The calls of a repeated request: it reads the order of the first one.
 const READ: [&str; 1] = ["BatchGetItem"];
 
 impl OrdersFixture {
@@ -64,7 +64,7 @@ impl OrdersFixture {
 
     async fn stored_cart(&self, cart: &str) -> Cart {
         let cart_id = CartId::parse(cart).unwrap();
-        self.orders.store.find_cart(cart_id).await.unwrap().expect("the cart is there")
+        self.orders.store.find_cart(cart_id).await.unwrap().expect("the cart exists")
     }
 
     /// Asserts that a request is rejected before it writes the order or the cart.
@@ -200,7 +200,7 @@ async fn repeated_request_returns_the_first_order() {
 }
 
 #[tokio::test]
-async fn ordered_cart_is_told_apart_from_a_reused_key() {
+async fn ordered_cart_is_distinguished_from_a_reused_key() {
     let fixture = OrdersFixture::new().await;
     let cart = fixture.cart().await;
     let order = fixture.post("k", &of_cart(&cart)).await.json();
@@ -336,7 +336,7 @@ async fn cart_is_ordered_once_under_any_fault() {
 }
 
 #[tokio::test]
-async fn crash_leaves_both_or_neither() {
+async fn crash_leaves_an_order_and_an_ordered_cart_or_neither() {
     for call in 0..CALLS {
         for fault in [Fault::CrashBefore, Fault::CrashAfter] {
             let context = format!("{fault:?} at {call}");
@@ -395,7 +395,7 @@ async fn changed_cart_is_returned_and_can_be_ordered_under_the_same_key() {
     assert_eq!((placed.status(), &placed.json()["totals"]), (201, &current["totals"]));
 }
 
-/// Another write of the cart comes between the reads and the transaction.
+/// Another request writes the cart between the reads and the transaction.
 #[tokio::test]
 async fn write_of_an_outdated_cart_returns_the_current_one() {
     let fixture = OrdersFixture::new().await;
@@ -437,7 +437,8 @@ async fn write_of_an_outdated_cart_returns_the_current_one() {
     assert!(matches!(gone, Ok(PlaceOutcome::CartChanged(None))), "{gone:?}");
 }
 
-/// The batch read is not a snapshot: it can return the ordered cart without the order that it became.
+/// The batch read is not a snapshot: it can return the ordered cart without the order that it
+/// became.
 #[tokio::test]
 async fn cart_that_was_ordered_during_the_read_is_answered_from_its_order() {
     let fixture = OrdersFixture::new().await;

@@ -10,7 +10,7 @@ fn totals(version: u64, captured: i64, refunded: i64, reversed: i64) -> Value {
     })
 }
 
-/// The data of the entries that wait for the ledger.
+/// The data of the entries in the queue of the ledger.
 fn taken(fixture: &OrdersFixture) -> Vec<Value> {
     let messages = fixture.aws.queues().take("record-entry", 100);
     messages.iter().map(|message| message.json()["data"].clone()).collect()

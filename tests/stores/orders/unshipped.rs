@@ -92,7 +92,7 @@ async fn rules_of_both_countries_are_read_and_the_destination_decides() {
         (201, json!("IE"), vec!["BatchGetItem", "TransactWriteItems"])
     );
     fixture.step(USER, "cancel", placed.json()["id"].as_str().unwrap(), &Value::Null).await;
-    // A product that is shipped makes the whole order one that is shipped.
+    // If one product requires shipping, the whole order is shipped.
     request["items"] = json!([
         { "product_id": SPOON, "quantity": 1 }, { "product_id": BOWL, "quantity": 1 },
     ]);

@@ -18,10 +18,10 @@ pub enum Account {
     /// `customer_funds:<order>`: captured for an order. This is a liability to the buyer, so its
     /// balance is negative.
     CustomerFunds(OrderId),
-    /// `revenue:goods`: earned with goods, without tax. Outflows are earnings, so its balance is
-    /// negative. The same applies to the next two.
+    /// `revenue:goods`: revenue from goods, without tax. Revenue is booked as an outflow, so the
+    /// balance is negative. This also applies to `revenue:shipping` and to tax.
     RevenueGoods,
-    /// `revenue:shipping`: earned with shipping, without tax.
+    /// `revenue:shipping`: revenue from shipping, without tax.
     RevenueShipping,
     /// `tax:<jurisdiction>`: tax that the shop has collected.
     Tax(Jurisdiction),
@@ -29,7 +29,7 @@ pub enum Account {
     Stock(ProductId, StockBucket),
 }
 
-/// Who levies a tax, in ISO 3166: `DE`, or `US-CA` for a regional tax.
+/// The country or region that levies a tax, in ISO 3166: `DE`, or `US-CA` for a regional tax.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Jurisdiction {
     country: [u8; 2],
@@ -300,7 +300,7 @@ mod tests {
         }
     }
 
-    /// The order of the accounts of a sale decides which one gets the unit that is left.
+    /// The order of the accounts of a sale decides which one gets the remaining unit.
     #[test]
     fn accounts_of_a_sale_are_sorted_like_the_parts_of_an_order() {
         let names = ["revenue:goods", "revenue:shipping", "tax:DE", "tax:US", "tax:US-CA"];

@@ -230,8 +230,8 @@ impl PaymentIntent {
         Money::new(self.amount, self.currency)
     }
 
-    /// Whether the order costs nothing. Payments knows such an order only if it was cancelled before
-    /// its stock was reserved.
+    /// Whether the order costs nothing. Payments knows such an order only if it was cancelled
+    /// before its stock was reserved.
     pub fn is_free(&self) -> bool {
         self.amount == 0
     }

@@ -1,4 +1,4 @@
-//! What is said of a problem and of a rule.
+//! The descriptions of problems and of rules.
 
 #[derive(Clone, Copy, Debug)]
 pub struct ProblemType {

@@ -9,11 +9,11 @@
 //!   into 401. A policy that denies would be 403.
 //! - A request without an `Authorization` header reaches this function only from a route that is
 //!   open to visitors. The authorizer of such a route, `OptionalBearer`, has no identity source.
-//!   The answer is an empty context and a policy for this method of the first part of the path and of
-//!   everything below it, so the function sees no caller. The rest of the path is the visitor's own text and must not
-//!   enter a policy. The authorizer of all other routes has the header as its identity source, so
-//!   the gateway rejects requests without it. Even past the gateway, `request.caller()` would
-//!   answer 401.
+//!   The context of the answer is empty, so the function sees no caller. The policy allows this
+//!   method on the first segment of the path and on everything below it. The rest of the path is
+//!   the visitor's own text and must not enter a policy. The authorizer of all other routes has the
+//!   header as its identity source, so the gateway rejects requests without it. Without the
+//!   gateway, `request.caller()` would answer 401.
 //! - A failure of the table or the secret is a different failure and becomes 500, so it logs out no
 //!   user.
 

@@ -65,8 +65,8 @@ impl Store {
         }
     }
 
-    /// As [`Self::start_session`], on condition that `bucket` allows an attempt at `now`. The attempt
-    /// is not charged.
+    /// As [`Self::start_session`], on condition that `bucket` allows an attempt at `now`. The
+    /// attempt is not charged.
     ///
     /// # Errors
     /// When the table fails.

@@ -265,9 +265,9 @@ impl Store {
         )
     }
 
-    /// Moves the credentials, with the attributes of a later release, to the new address. The former
-    /// address stays reserved while a withdrawal can return to it. The last write fails if another
-    /// account has the new address.
+    /// Moves the credentials, with the attributes of a later release, to the new address. The
+    /// former address stays reserved while a withdrawal can return to it. The last write fails if
+    /// another account has the new address.
     fn credentials_move(
         &self,
         before: &User,
@@ -334,8 +334,8 @@ impl Store {
     }
 
     /// Erases a user: deletes the credentials and the address book, and replaces the profile by a
-    /// tombstone, without attributes of a later release, which may be personal data. Returns `VersionConflict` if the
-    /// user was changed meanwhile.
+    /// tombstone, without attributes of a later release, which may be personal data. Returns
+    /// `VersionConflict` if the user was changed meanwhile.
     pub async fn erase(
         &self,
         user: &User,

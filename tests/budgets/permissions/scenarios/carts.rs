@@ -28,7 +28,7 @@ pub(super) async fn carts(seen: &Arc<Mutex<Actions>>) {
     let own = watched.call("create-cart", create(again.clone()).caller(USER).event()).await;
     assert_eq!(own.status(), 201, "{:?}", own.answer);
     let own = own.json();
-    // The order adds the line that was removed to a cart with another one.
+    // The order adds the removed line to a cart that has another line.
     let other = watched.shop.product("Saucer", 499, 5).await;
     watched.harness().drain_queues().await;
     let change = json!({

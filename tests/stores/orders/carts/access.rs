@@ -85,7 +85,7 @@ async fn invalid_access_token_is_rejected_beside_a_cart_token() {
 }
 
 #[tokio::test]
-async fn order_as_a_source_needs_its_owner() {
+async fn cart_from_an_order_requires_the_owner_of_the_order() {
     let fixture = OrdersFixture::new().await;
     let order = fixture.placed("k").await;
     let create = json!({ "from_order": order });

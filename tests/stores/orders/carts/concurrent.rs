@@ -6,7 +6,8 @@ use super::*;
 const ROUNDS: usize = 40;
 
 impl OrdersFixture {
-    /// Sends requests concurrently, and those that were `cart_busy` again. Returns the other answers.
+    /// Sends requests concurrently, and those that were `cart_busy` again. Returns the other
+    /// answers.
     async fn until_answered(&self, operation: &str, mut events: Vec<Value>) -> Vec<Value> {
         let mut answers = Vec::new();
         for _ in 0..ROUNDS {
@@ -50,7 +51,7 @@ async fn concurrent_additions_are_all_counted_once() {
     }
 }
 
-/// Equal changes of the same moment produce equal carts, which must not be taken for one write.
+/// Equal changes of the same moment produce equal carts, which must not count as one write.
 #[tokio::test]
 async fn equal_changes_without_a_mutation_id_are_all_counted() {
     for seed in 0..5 {
@@ -118,7 +119,10 @@ async fn concurrent_change_of_the_guest_is_merged_or_rejected() {
             if is_merged { pieces([(SPOON, 2), (BOWL, 1)]) } else { pieces([(SPOON, 2)]) };
         assert_eq!(quantities(&cart), expected, "seed {seed}");
     }
-    assert!((1..20).contains(&rejected), "every seed has the same order: this test shows nothing");
+    assert!(
+        (1..20).contains(&rejected),
+        "all seeds have one order of events, so the test has no effect"
+    );
 }
 
 #[tokio::test]

@@ -84,7 +84,7 @@ async fn guest_gets_a_cart_or_503_under_any_fault() {
 }
 
 /// The SDK repeats a write whose response was lost. Its condition then fails because of the first
-/// attempt, which is recognized.
+/// attempt, which the operation recognizes.
 #[tokio::test]
 async fn sdk_retry_after_a_lost_response_succeeds() {
     let fixture = OrdersFixture::with_retries().await;

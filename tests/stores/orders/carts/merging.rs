@@ -48,7 +48,7 @@ async fn empty_cart_takes_the_fields_of_the_guest() {
 }
 
 #[tokio::test]
-async fn cart_for_another_market_stays_as_it_is() {
+async fn cart_for_another_market_is_not_merged_until_the_markets_match() {
     let fixture = OrdersFixture::with_market().await;
     let own = fixture.own_cart(USER).await;
     fixture.changed_cart(&own, &add(SPOON, 1)).await;

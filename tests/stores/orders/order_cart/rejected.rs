@@ -82,7 +82,7 @@ async fn product_that_changed_since_it_was_put_into_the_cart_is_refused() {
 }
 
 #[tokio::test]
-async fn buyer_at_the_limit_keeps_the_cart() {
+async fn cart_of_a_buyer_at_the_order_limit_stays_open() {
     let fixture = OrdersFixture::new().await;
     for number in 0..5 {
         fixture.placed(&format!("unpaid-{number}")).await;
@@ -94,7 +94,7 @@ async fn buyer_at_the_limit_keeps_the_cart() {
 }
 
 #[tokio::test]
-async fn network_at_the_limit_keeps_the_cart() {
+async fn cart_of_a_network_at_the_order_limit_stays_open() {
     let fixture = OrdersFixture::new().await.with_network_limit(1).await;
     fixture.placed("first").await;
     let cart = fixture.cart().await;
@@ -116,7 +116,7 @@ async fn only_the_own_open_cart_can_be_ordered() {
     for cart in [&theirs, &guests, &unknown] {
         fixture.assert_refused(&of_cart(cart), 404, "cart_not_found").await;
     }
-    // A token does not open a guest's cart here: it is merged first.
+    // The token of a guest's cart does not help here: the cart must be merged first.
     let with_token = events::order("k", &of_cart(&guests)).header("x-cart-token", token).event();
     assert_eq!(fixture.call("create-order", with_token).await.code(), "cart_not_found");
 

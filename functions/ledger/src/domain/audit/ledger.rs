@@ -1,5 +1,5 @@
-//! The checks of an order's ledger entries: each one balances, and together they are what the
-//! records of payments, orders and inventory require.
+//! The checks of an order's ledger entries: each entry balances, and their sums match the records
+//! of payments, orders and inventory.
 
 use std::collections::BTreeSet;
 
@@ -56,8 +56,8 @@ impl OrderSnapshot {
         findings.expect("captured_by_ledger", captured, clearing.debits);
         findings.expect("refunded_by_ledger", refunded, clearing.credits);
         let expected = match self.sale() {
-            // At rest, the sale and its reversal have moved all money out of the funds. What is left
-            // are duplicate captures, and what the buyer got in excess of the total.
+            // The sale and its reversal have moved all money of a settled order out of the funds.
+            // Only duplicate captures and returned amounts above the total remain.
             Some(sale) if self.is_settled() => {
                 sale.over_returned.saturating_sub(self.retained_sum(true))
             }

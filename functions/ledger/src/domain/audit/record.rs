@@ -57,8 +57,8 @@ impl OrderRecord {
         self.updated_at.or_else(|| self.history.last().map(|entry| entry.at))
     }
 
-    /// Minor units that are returned to the buyer now: refunds that did not fail later, and disputed
-    /// amounts that banks did not reinstate.
+    /// Minor units that are returned to the buyer now: refunds that did not fail later, and
+    /// disputed amounts that banks did not reinstate.
     pub fn returned_total(&self) -> i64 {
         let refunded = self.refunded_total.saturating_sub(self.refunds_reversed_total);
         let disputed = self.dispute_withdrawn_total.saturating_sub(self.dispute_reinstated_total);
@@ -69,7 +69,7 @@ impl OrderRecord {
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(super) struct HistoryEntry {
     pub(super) at: Timestamp,
-    /// Absent if it is that of the entry before.
+    /// Absent if it equals that of the previous entry.
     #[serde(default)]
     pub(super) status: Option<Status>,
 }

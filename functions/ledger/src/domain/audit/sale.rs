@@ -21,8 +21,8 @@ pub struct Sale {
     pub parts: Amounts,
     /// The part of the total that is returned to the buyer now.
     pub returned: i64,
-    /// What was returned in excess of the total. A bank may withdraw a disputed amount that was
-    /// refunded before.
+    /// The returned amount above the total. A bank may withdraw a disputed amount that was refunded
+    /// before.
     pub over_returned: i64,
 }
 
@@ -43,7 +43,7 @@ impl Sale {
         Some(Self { parts, returned, over_returned: all_returned.saturating_sub(total).max(0) })
     }
 
-    /// How much of each part is reversed.
+    /// The reversed amount of each part.
     pub fn reversed(&self) -> Amounts {
         let weights: Vec<i64> = self.parts.values().copied().collect();
         self.parts.keys().copied().zip(allocate(self.returned, &weights)).collect()

@@ -1,7 +1,8 @@
-//! Plans an order's missing entries about its sale: what its record requires less the ledger's sums.
+//! Plans the missing sale entries of an order: the amounts that its record requires, less those
+//! that the ledger has.
 //!
-//! The sale is one entry. Its reversals and reinstatements are differences of one amount, so at most
-//! one entry is planned for all of them that are missing.
+//! The sale is one entry. Its reversals and reinstatements are differences of one amount, so at
+//! most one entry is planned for all missing ones.
 
 use super::{EntrySeries, Repair, has_any, later_versions, reasons};
 use crate::domain::{
@@ -61,7 +62,7 @@ pub fn missing_entries(
     let mut repairs = Vec::new();
     let missing = difference(&negated(sale.parts.clone()), &of_sale);
     if !missing.is_empty() {
-        // The sale is booked by one entry. What it has booked is never corrected.
+        // The sale is booked by one entry. A booked sale is never corrected.
         if !of_sale.is_empty() {
             return Err(reasons::LEDGER_EXCEEDS_RECORDS);
         }
@@ -87,7 +88,7 @@ fn negated(mut amounts: Amounts) -> Amounts {
     amounts
 }
 
-/// What these entries lack of the expected amounts.
+/// The expected amounts, less those of these entries.
 fn difference(expected: &Amounts, entries: &[&RecordedEntry]) -> Amounts {
     let mut missing = expected.clone();
     let lines = entries.iter().flat_map(|entry| &entry.lines);

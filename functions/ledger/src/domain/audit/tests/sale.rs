@@ -1,4 +1,4 @@
-//! Sales: what orders publishes for a confirmed order, and the share that returned money reverses.
+//! The checks of sales: the sale of a confirmed order, and the share that returned money reverses.
 
 use super::*;
 use crate::domain::Balances;
