@@ -1,10 +1,10 @@
-//! Who may open a cart.
+//! Access to carts: by the access token of a user, or by the cart token of a guest.
 
 use shared::{clock::Timestamp, ids::UserId};
 
 use super::{Cart, CartError, CartOwner, CartState, CartToken};
 
-/// What a request proves about its client.
+/// The verified credentials of a request.
 #[derive(Clone, Debug)]
 pub struct Opener {
     /// The user of the access token.
@@ -14,8 +14,9 @@ pub struct Opener {
 }
 
 impl Cart {
-    /// Whether the opener is the owner of the cart: the user, or a client with the secret of a
-    /// guest's cart. No secret opens the cart of a user, and no role the cart of another.
+    /// Whether the client is the owner of the cart: its user, or a client with the secret of a
+    /// guest's cart. A cart token gives no access to a user's cart. No role gives access to the
+    /// cart of another user.
     pub fn opens_for(&self, opener: &Opener) -> bool {
         match &self.owner {
             CartOwner::User(user_id) => opener.user_id == Some(*user_id),
@@ -26,11 +27,11 @@ impl Cart {
         }
     }
 
-    /// Returns the cart if the opener may read and change it.
+    /// Returns the cart if the client may read and change it.
     ///
     /// # Errors
-    /// [`CartError::Ordered`] if the opener's cart became an order. Every other cart is
-    /// [`CartError::NotFound`]: one that has expired, was merged, or belongs to another.
+    /// [`CartError::Ordered`] if the client's cart became an order. [`CartError::NotFound`] if the
+    /// cart has expired, was merged, or has another owner.
     pub fn open(self, opener: &Opener, now: Timestamp) -> Result<Self, CartError> {
         if self.is_expired(now) || !self.opens_for(opener) {
             return Err(CartError::NotFound);

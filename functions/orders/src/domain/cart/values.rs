@@ -34,7 +34,7 @@ checked_text!(
 );
 
 checked_text!(
-    /// The name that a client gives a change, so that a repetition has no second effect.
+    /// An id that the client gives a change. A cart applies a change with the same id once.
     MutationId: code(
         1..=64,
         "^[!-~]+$",
