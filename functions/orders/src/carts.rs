@@ -1,4 +1,5 @@
-//! What the operations of carts share: who asks, what prices a cart, and its attempts.
+//! The parts that the cart operations share: the client's credentials, the prices of a cart, and
+//! the attempts to write it.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -36,7 +37,7 @@ pub async fn backoff(attempt: u32) {
     tokio::time::sleep(wait).await;
 }
 
-/// Returns what a request proves about its client. A malformed token proves nothing.
+/// Returns the verified credentials of a request. A malformed cart token counts as absent.
 ///
 /// # Errors
 /// 401 for an expired access token, even beside a cart token.
@@ -69,8 +70,8 @@ impl Orders {
         Stamp { now: self.clock.now(), write_id: Uuid::new_v8(self.ids.bytes()) }
     }
 
-    /// Reads what prices a cart and further products, in one eventually consistent call. Rules that
-    /// were read recently are used again.
+    /// Reads the rules and products that price a cart, and further products, in one eventually
+    /// consistent call. Cached rules are not read.
     ///
     /// # Errors
     /// If the table fails.
@@ -96,7 +97,7 @@ impl Orders {
         Ok(CartPrices { read, products, asked, rules, max_per_order, requires_market, now })
     }
 
-    /// Reads what prices a cart, and prices it.
+    /// Reads the rules and products that price a cart, and prices it.
     ///
     /// # Errors
     /// If the table fails.
@@ -115,7 +116,7 @@ impl Orders {
 }
 
 impl CartPrices {
-    /// Whether everything was read that prices this content.
+    /// Whether all rules and products that price this content were read.
     pub fn covers(&self, content: &CartContent) -> bool {
         content.products().iter().all(|product| self.read.contains(product))
             && content
@@ -133,7 +134,7 @@ impl CartPrices {
     }
 }
 
-/// Prices a cart. A shop that requires a market refuses a cart without one.
+/// Prices a cart. If the shop requires a market, a cart without one has a refusal.
 fn quote(
     cart: &Cart,
     limits: QuantityLimits<'_>,

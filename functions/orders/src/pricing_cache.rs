@@ -1,8 +1,8 @@
 //! Pricing documents that an instance has read recently.
 //!
 //! All estimates for one market and country read the same item, and one partition serves a limited
-//! number of reads. So an instance keeps a document for a few seconds. A price that is based on a
-//! kept document may be that old: only estimates use the cache, orders read the rules.
+//! number of reads. Therefore an instance caches a document for a few seconds. An estimate may be
+//! that old. Orders do not use the cache: they read the rules.
 
 use std::{
     collections::HashMap,

@@ -140,9 +140,8 @@ fn command(pending: PendingCommand, order: &Order, context: &MessageContext) -> 
 }
 
 /// Returns the mails for changes of the status, declines, refunds and changes of the shipping
-/// address. They go to the buyer known
-/// before the change, because the change that settles an order may redact the buyer. A buyer who
-/// was redacted earlier gets no mail.
+/// address. Their recipient is the buyer before the change, because the change that settles an
+/// order may redact the buyer. A buyer who was redacted earlier gets no mail.
 fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
     let Buyer::Known(buyer) = &old.customer.buyer else { return Vec::new() };
     let template = match new.progress.status {

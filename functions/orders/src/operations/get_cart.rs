@@ -1,7 +1,7 @@
 //! `GET /carts/{cart_id}`: returns a cart with its prices.
 //!
 //! Two reads: the cart, then its products and the rules of its market. The second is eventually
-//! consistent, and an instance uses rules again for `PricingCacheSeconds`.
+//! consistent, and an instance caches rules for `PricingCacheSeconds`.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use shared::{
 use super::cart_view::CartView;
 use crate::{Orders, carts, domain::cart::CartError, error::OrderError};
 
-/// Returns `200` with the cart and its prices. A cart that does not exist, has expired, was merged or
-/// belongs to another is `404`. The id of a cart opens nothing: its user needs an access token, a
-/// guest the cart token.
+/// Returns `200` with the cart and its prices. A cart that does not exist, has expired, was merged
+/// or belongs to another is `404`. The id of a cart opens nothing: its user needs an access token,
+/// a guest the cart token.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/carts/{cart_id}",

@@ -89,8 +89,8 @@ async fn unchanged(
     Ok(http::ok(&CartView::new(&cart, &quote)))
 }
 
-/// Returns the guest's cart if the token opens it and it is open, or was merged into the cart of the
-/// user before.
+/// Returns the guest's cart if the token is that of the cart, and the cart is open or was merged
+/// into the cart of the user before.
 fn mergeable(
     guest: Cart,
     token: &CartToken,

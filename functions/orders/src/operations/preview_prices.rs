@@ -1,9 +1,9 @@
 //! `POST /prices/preview`: returns what goods would cost in a market.
 //!
-//! The price is that of an order at the same moment: both use the same function and the same copies.
-//! One batch read loads the products and the rules. It is eventually consistent, and an instance uses
-//! rules again for `PricingCacheSeconds`, so a price may be a few seconds old. Nothing is stored or
-//! reserved.
+//! The price is that of an order at the same moment: both use the same function and the same
+//! copies. One batch read loads the products and the rules. It is eventually consistent, and an
+//! instance caches rules for `PricingCacheSeconds`, so a price may be a few seconds old. Nothing is
+//! stored or reserved.
 
 use std::sync::Arc;
 
@@ -41,14 +41,15 @@ pub struct PricePreview<'a> {
     pricing_version: u64,
     /// The goods that are sold in the market, one line per product and sorted by it.
     lines: Vec<OrderLine>,
-    /// Without goods that are not sold in the market, and without shipping while no available method
-    /// is chosen. Null if the tax is unknown or the total is too large.
+    /// Without goods that are not sold in the market, and without shipping while no available
+    /// method is chosen. Null if the tax is unknown or the total is too large.
     totals: Option<Totals>,
     /// How the totals are computed. Null like `totals`.
     price: Option<Price>,
     /// What prevents an order of these goods. Empty if they can be ordered at this total.
     refusals: Vec<RefusalView>,
-    /// The shipping methods that the goods can use, the cheapest first. Empty if nothing is shipped.
+    /// The shipping methods that the goods can use, the cheapest first. Empty if nothing is
+    /// shipped.
     shipping_options: Vec<PricedShipping>,
 }
 

@@ -221,7 +221,7 @@ pub(super) fn placed_at(listed_at: &str) -> Option<(Timestamp, OrderId)> {
     Some((created_at.parse().ok()?, OrderId::parse(order_id)?))
 }
 
-/// Whether a value is that of an absent attribute.
+/// Whether a value is the default, which is not stored.
 pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
