@@ -1,5 +1,5 @@
-//! The request to place an order, in two forms: of items, or of a cart. Deserializing it checks every
-//! rule that needs no stored data.
+//! The request to place an order, in two forms: of items, or of a cart. Deserializing it checks
+//! every rule that needs no stored data.
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use shared::{
@@ -22,8 +22,8 @@ pub const MAX_LINES: usize = 40;
 /// Maximum quantity of one product.
 pub const MAX_QUANTITY: u32 = 999;
 
-/// A request to place an order: of items, or of a cart. It contains no prices: the catalogue and the
-/// rules of the market decide them.
+/// A request to place an order: of items, or of a cart. It contains no prices: the catalogue and
+/// the rules of the market decide them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(untagged)]
@@ -45,12 +45,13 @@ pub struct OrderOfItems {
     /// The method to charge as soon as the stock is reserved. Without one, the buyer pays with
     /// `POST /payments`.
     pub payment_method: Option<PaymentMethod>,
-    /// Where the goods are shipped to and taxed. An order in a market needs one if goods are shipped.
+    /// Where the goods are shipped to and taxed. An order in a market needs one if goods are
+    /// shipped.
     pub shipping_address: Option<Address>,
     // The fields below are absent if they are not set, so that the fingerprint of a request without
     // them does not depend on the release.
-    /// The address on the invoice, if it differs from the shipping address. If nothing is shipped, an
-    /// order in a market is taxed at this address.
+    /// The address on the invoice, if it differs from the shipping address. If nothing is shipped,
+    /// an order in a market is taxed at this address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub billing_address: Option<Address>,
     /// The tax number of the buyer. It is kept and printed, and changes no price.
@@ -212,8 +213,8 @@ fn reject<T, E: Error>(
 }
 
 impl OrderOfItems {
-    /// The market and the countries whose rules may price the order. Empty if it has no market, or no
-    /// destination.
+    /// The market and the countries whose rules may price the order. Empty if it has no market, or
+    /// no destination.
     pub fn rules(&self) -> Vec<(&MarketId, &CountryCode)> {
         let Some(market) = &self.market else { return Vec::new() };
         let (shipping, billing) = (self.shipping_address.as_ref(), self.billing_address.as_ref());

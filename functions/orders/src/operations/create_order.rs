@@ -63,17 +63,18 @@ const OPERATION: &str = "create-order";
 const MAX_PLACE_ATTEMPTS: u32 = 24;
 
 /// Places an order and returns `201` with it. A repeated `Idempotency-Key` returns the first
-/// response again. The buyer must pay the order before `expires_at`; an order of total 0 is confirmed
-/// without a payment. An account with an unverified e-mail address has less time to pay and may have
-/// fewer unpaid orders at once.
+/// response again. The buyer must pay the order before `expires_at`; an order of total 0 is
+/// confirmed without a payment. An account with an unverified e-mail address has less time to pay
+/// and may have fewer unpaid orders at once.
 ///
-/// With a market, its rules decide prices, shipping and tax. If nothing is shipped, the order needs no
-/// shipping address and no shipping method, and is taxed at its billing address. `expected_total` protects the buyer from
-/// a change of the price: if it differs, nothing is ordered, and the problem has the new price.
+/// With a market, its rules decide prices, shipping and tax. If nothing is shipped, the order needs
+/// no shipping address and no shipping method, and is taxed at its billing address.
+/// `expected_total` protects the buyer from a change of the price: if it differs, nothing is
+/// ordered, and the problem has the new price.
 ///
-/// An order of a cart names the caller's own cart, the version and the total that the buyer has seen.
-/// A cart that has changed is returned in the problem, and nothing is ordered. A cart becomes at most
-/// one order: a request with another `Idempotency-Key` is `409` with the id of that order.
+/// An order of a cart names the caller's own cart, the version and the total that the buyer has
+/// seen. A cart that has changed is returned in the problem, and nothing is ordered. A cart becomes
+/// at most one order: a request with another `Idempotency-Key` is `409` with the id of that order.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders",

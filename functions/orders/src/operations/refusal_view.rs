@@ -8,7 +8,8 @@ use shared::{
 
 use crate::domain::{cart::CartRefusal, pricing::Refusal};
 
-/// A reason why goods cannot be ordered. The code is that of the problem that `POST /orders` returns.
+/// A reason why goods cannot be ordered. The code is that of the problem that `POST /orders`
+/// returns.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub(super) struct RefusalView {

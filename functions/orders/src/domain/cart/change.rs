@@ -23,8 +23,8 @@ use crate::domain::order_request::{MAX_QUANTITY, Quantity};
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateCart {
-    /// The market whose rules decide prices, shipping and tax. Without one, the goods have the prices
-    /// of the catalogue.
+    /// The market whose rules decide prices, shipping and tax. Without one, the goods have the
+    /// prices of the catalogue.
     #[serde(default)]
     pub market: Option<MarketId>,
     /// The country of the destination, while there is no address.

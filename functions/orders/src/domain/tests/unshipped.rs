@@ -1,5 +1,5 @@
-//! Orders that ship nothing: they need no shipping address, and are delivered without a shipment once
-//! their stock is committed.
+//! Orders that ship nothing: they need no shipping address, and are delivered without a shipment
+//! once their stock is committed.
 
 use super::{
     cart::CartContent,
