@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn document_is_kept_for_its_time_only() {
+    fn document_is_cached_for_its_lifetime() {
         let cache = PricingCache::new(Duration::from_secs(10));
         let at = Timestamp::from_milliseconds;
         let (germany, austria) = (pricing("DE", 7), pricing("AT", 1));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_for_no_time() {
+    fn lifetime_of_zero_caches_nothing() {
         let cache = PricingCache::new(Duration::ZERO);
         let germany = pricing("DE", 7);
         let now = Timestamp::from_milliseconds(0);

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn confirmation_books_the_parts_of_the_price() {
+    fn confirmation_records_the_parts_of_the_price() {
         let reserved = after(&in_california(), &reserved());
         let confirmed = after(&reserved, &paid(1, [5998, 0, 0, 0, 0]));
         let sale = [
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn order_without_a_market_books_its_total_as_goods() {
+    fn order_without_a_market_records_its_total_as_goods() {
         let reserved = after(&placed(), &reserved());
         let confirmed = after(&reserved, &paid(1, [5998, 0, 0, 0, 0]));
         let sale = [("customer_funds".to_owned(), 5998), ("revenue:goods".to_owned(), -5998)];
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn every_change_books_the_difference_of_what_is_due() {
+    fn every_change_records_the_difference_of_the_due_amounts() {
         let (mut found, mut ids) = (BTreeMap::new(), BTreeSet::new());
         for order in reachable().values() {
             for event in events() {
@@ -365,9 +365,9 @@ mod tests {
         }
     }
 
-    /// A change that is redriven without its image before it was published with it.
+    /// A redriven change without its old image was already published with that image.
     #[test]
-    fn image_without_a_change_books_nothing() {
+    fn change_without_an_old_image_publishes_no_entry() {
         for order in reachable().values() {
             let messages = super::super::messages(None, order).unwrap();
             assert!(messages.iter().all(|message| message.queue != "record-entry"));

@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_are_stored_without_what_follows_from_the_total() {
+    fn totals_are_stored_without_derived_amounts() {
         let read = |value| from_value::<TotalsItem>(value).unwrap().read();
         let totals = |value| read(value).unwrap();
         let free = json!({ "total": 5998, "currency": "USD" });

@@ -183,7 +183,7 @@ fn cart_has_at_most_40_lines() {
 }
 
 #[test]
-fn last_sixteen_mutations_are_known() {
+fn repeat_of_the_last_sixteen_mutations_changes_nothing() {
     let named = |cart: &Cart, id: &str| {
         changed(cart, json!({ "add": [line("pen", 1)], "mutation_id": id }))
     };
@@ -241,7 +241,7 @@ fn cart_lives_two_days_until_it_has_a_line() {
 }
 
 #[test]
-fn only_an_open_cart_opens_for_its_owner() {
+fn only_the_owner_of_an_open_cart_has_access() {
     let ids = Ids::seeded(1);
     let token = CartToken::create(ids::derive(&["guest"]), &ids);
     let owner = CartOwner::Guest { secret_hash: token.secret_hash() };
@@ -335,7 +335,7 @@ fn carts_for_different_markets_are_not_merged_unless_one_is_empty() {
 }
 
 #[test]
-fn lines_of_an_order_are_taken_once() {
+fn lines_of_an_order_are_added_once() {
     let order = CartContent::of_order(&placed());
     let spoon = order.lines[0].product_id;
     assert_eq!((order.lines.len(), order.lines[0].quantity), (1, 2));
