@@ -390,8 +390,8 @@ impl Progress {
     pub(super) fn compensate(&mut self, goal: Goal, reason: &str) {
         self.goal = goal;
         self.reason = Some(reason.to_owned());
-        self.undo_stock();
-        self.undo_payment();
+        self.compensate_stock();
+        self.compensate_payment();
     }
 
     /// Sets the status `cancelled` or `failed` once stock and payment are both compensated.
