@@ -16,7 +16,8 @@ use crate::{
     domain::{
         Product,
         cart::{
-            Cart, CartContent, CartQuote, CartRefusal, CartToken, Opener, QuantityLimits, Stamp,
+            Cart, CartContent, CartQuote, CartRefusal, CartToken, Credentials, QuantityLimits,
+            Stamp,
         },
         pricing::Pricing,
     },
@@ -37,13 +38,13 @@ pub async fn backoff(attempt: u32) {
     tokio::time::sleep(wait).await;
 }
 
-/// Returns the verified credentials of a request. A malformed cart token counts as absent.
+/// Returns the credentials of a request. A malformed cart token counts as absent.
 ///
 /// # Errors
 /// 401 for an expired access token, even beside a cart token.
-pub fn opener(request: &Request) -> Result<Opener, Problem> {
+pub fn credentials(request: &Request) -> Result<Credentials, Problem> {
     let user_id = request.optional_caller()?.map(|caller| caller.user_id);
-    Ok(Opener { user_id, token: cart_token(request) })
+    Ok(Credentials { user_id, token: cart_token(request) })
 }
 
 /// Returns the token of a guest's cart. A malformed one counts as absent.

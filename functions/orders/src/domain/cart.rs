@@ -33,7 +33,7 @@ pub mod token;
 mod values;
 
 pub use self::{
-    access::Opener,
+    access::Credentials,
     change::{CartChange, CreateCart},
     merge::{Merge, Merged},
     quote::{CartQuote, CartRefusal, Warning, WarningCode},

@@ -20,8 +20,8 @@ use crate::{
     Orders,
     carts::{self, MAX_CART_ATTEMPTS},
     domain::cart::{
-        Cart, CartContent, CartError, CartOwner, CartQuote, CartToken, CreateCart, Opener, Stamp,
-        Warning,
+        Cart, CartContent, CartError, CartOwner, CartQuote, CartToken, CreateCart, Credentials,
+        Stamp, Warning,
     },
     error::OrderError,
     store::carts::{CartWrite, OwnCart, OwnCartWrite},
@@ -143,9 +143,9 @@ async fn find_open_cart(
 ) -> Result<(Option<OwnCart>, Option<Cart>), OrderError> {
     let own = orders.store.find_own_cart(caller.user_id).await?;
     let Some(OwnCart { cart_id, .. }) = own else { return Ok((None, None)) };
-    let owner = Opener { user_id: Some(caller.user_id), token: None };
+    let owner = Credentials { user_id: Some(caller.user_id), token: None };
     let cart = orders.store.find_cart(cart_id).await?;
-    Ok((own, cart.and_then(|cart| cart.open(&owner, stamp.now).ok())))
+    Ok((own, cart.and_then(|cart| cart.authorize(&owner, stamp.now).ok())))
 }
 
 /// Returns the content that a cart copies from an order of the user.

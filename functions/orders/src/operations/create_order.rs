@@ -41,7 +41,7 @@ use crate::{
     domain::{
         Order, Placement,
         buyer::Contact,
-        cart::{Cart, CartError, Opener},
+        cart::{Cart, CartError, Credentials},
         order_request::{OrderOfCart, OrderOfItems, OrderRequest},
         ordered_cart::{OrderedCart, Repetition, RequestIdentity, order_id_of_cart},
         placement::PlacementError,
@@ -165,7 +165,7 @@ impl Attempt<'_> {
         if let Some(order) = snapshot.existing {
             return self.answer_again(&order);
         }
-        let cart = match self.open(cart) {
+        let cart = match self.authorize(cart) {
             Ok(cart) => cart,
             // The batch read is not a snapshot: the cart was ordered after the read of its order.
             Err(CartError::Ordered { order_id }) => return self.answer_ordered(order_id).await,
@@ -186,9 +186,9 @@ impl Attempt<'_> {
     }
 
     /// The cart, if it is the buyer's own and can be ordered.
-    fn open(&self, cart: Option<Cart>) -> Result<Cart, CartError> {
-        let opener = Opener { user_id: Some(self.identity.user_id), token: None };
-        cart.ok_or(CartError::NotFound)?.open(&opener, self.now)
+    fn authorize(&self, cart: Option<Cart>) -> Result<Cart, CartError> {
+        let credentials = Credentials { user_id: Some(self.identity.user_id), token: None };
+        cart.ok_or(CartError::NotFound)?.authorize(&credentials, self.now)
     }
 
     fn placement(
@@ -233,7 +233,7 @@ impl Attempt<'_> {
                 PlaceOutcome::Written => return Ok(self.created(order)),
                 PlaceOutcome::AlreadyPlaced(order) => return self.answer_again(&order),
                 PlaceOutcome::CartChanged(cart) => {
-                    let cart = self.open(cart.map(|cart| *cart)).map_err(OrderError::from)?;
+                    let cart = self.authorize(cart.map(|cart| *cart)).map_err(OrderError::from)?;
                     return Err(self.cart_changed(&cart).await);
                 }
                 PlaceOutcome::VersionConflict(current) => usage = current,

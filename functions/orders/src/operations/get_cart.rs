@@ -26,10 +26,10 @@ use crate::{Orders, carts, domain::cart::CartError, error::OrderError};
     extensions(("x-roles" = json!(["anonymous", "user", "admin"])), ("x-problems" = json!(["cart_not_found", "410 cart_ordered"]))),
 ))]
 pub async fn get_cart(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {
-    let opener = carts::opener(&request)?;
+    let credentials = carts::credentials(&request)?;
     let cart_id: CartId = request.path_id("cart_id", "cart")?;
     let found = orders.store.find_cart(cart_id).await?.ok_or(CartError::NotFound);
-    let cart = found.and_then(|cart| cart.open(&opener, orders.clock.now()));
+    let cart = found.and_then(|cart| cart.authorize(&credentials, orders.clock.now()));
     let cart = cart.map_err(OrderError::from)?;
     let quote = orders.quote_cart(&cart).await?;
     Ok(http::ok(&CartView::new(&cart, &quote)))

@@ -42,10 +42,10 @@ pub async fn list_shipping_options(
     orders: Arc<Orders>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let opener = carts::opener(&request)?;
+    let credentials = carts::credentials(&request)?;
     let cart_id: CartId = request.path_id("cart_id", "cart")?;
     let found = orders.store.find_cart(cart_id).await?.ok_or(CartError::NotFound);
-    let cart = found.and_then(|cart| cart.open(&opener, orders.clock.now()));
+    let cart = found.and_then(|cart| cart.authorize(&credentials, orders.clock.now()));
     let cart = cart.map_err(OrderError::from)?;
     let (shipping_options, refusals) = match orders.quote_cart(&cart).await?.shipping_options {
         Ok(options) => (options, Vec::new()),
