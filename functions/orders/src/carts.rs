@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use shared::{
     clock::Timestamp,
     http::Request,
-    ids::{ProductId, Uuid},
+    ids::{CartId, ProductId, Uuid},
     problem::Problem,
     retry::full_jitter,
 };
@@ -16,8 +16,8 @@ use crate::{
     domain::{
         Product,
         cart::{
-            Cart, CartContent, CartQuote, CartRefusal, CartToken, Credentials, QuantityLimits,
-            Stamp,
+            Cart, CartContent, CartError, CartQuote, CartRefusal, CartToken, Credentials,
+            QuantityLimits, Stamp,
         },
         pricing::Pricing,
     },
@@ -69,6 +69,19 @@ impl Orders {
     /// The time and the id of a new write.
     pub fn stamp(&self) -> Stamp {
         Stamp { now: self.clock.now(), write_id: Uuid::new_v8(self.ids.bytes()) }
+    }
+
+    /// Reads a cart for a client.
+    ///
+    /// # Errors
+    /// If the table fails, or the client may not read the cart.
+    pub async fn find_cart_for(
+        &self,
+        credentials: &Credentials,
+        cart_id: CartId,
+    ) -> Result<Cart, OrderError> {
+        let cart = self.store.find_cart(cart_id).await?.ok_or(CartError::NotFound)?;
+        Ok(cart.authorize(credentials, self.clock.now())?)
     }
 
     /// Reads the rules and products that price a cart, and further products, in one eventually

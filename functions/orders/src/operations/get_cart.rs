@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use shared::{
     http::{self, Request, Response},
-    ids::CartId,
     problem::Problem,
 };
 
 use super::cart_view::CartView;
-use crate::{Orders, carts, domain::cart::CartError, error::OrderError};
+use crate::{Orders, carts};
 
 /// Returns `200` with the cart and its prices. A cart that does not exist, has expired, was merged
 /// or belongs to another is `404`. The id of a cart opens nothing: its user needs an access token,
@@ -20,17 +19,15 @@ use crate::{Orders, carts, domain::cart::CartError, error::OrderError};
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/carts/{cart_id}",
-    params(("cart_id" = CartId, Path, description = "The cart."), shared::api_document::CartToken),
+    params(("cart_id" = shared::ids::CartId, Path, description = "The cart."), shared::api_document::CartToken),
     responses((status = 200, description = "The cart.", body = CartView)),
     security((), ("bearer" = [])),
     extensions(("x-roles" = json!(["anonymous", "user", "admin"])), ("x-problems" = json!(["cart_not_found", "410 cart_ordered"]))),
 ))]
 pub async fn get_cart(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {
     let credentials = carts::credentials(&request)?;
-    let cart_id: CartId = request.path_id("cart_id", "cart")?;
-    let found = orders.store.find_cart(cart_id).await?.ok_or(CartError::NotFound);
-    let cart = found.and_then(|cart| cart.authorize(&credentials, orders.clock.now()));
-    let cart = cart.map_err(OrderError::from)?;
+    let cart_id = request.path_id("cart_id", "cart")?;
+    let cart = orders.find_cart_for(&credentials, cart_id).await?;
     let quote = orders.quote_cart(&cart).await?;
     Ok(http::ok(&CartView::new(&cart, &quote)))
 }
