@@ -97,7 +97,7 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
     let key = request.idempotency_key()?;
     let order_request: OrderRequest = request.json()?;
     let network = network_name(&orders, request.source_ip()).await.map_err(OrderError::from)?;
-    let attempt = Attempt {
+    let placement_request = PlacementRequest {
         identity: RequestIdentity {
             user_id: buyer.user_id,
             request_id: key.derive_id(&buyer, OPERATION),
@@ -111,14 +111,14 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
     };
     match order_request {
         OrderRequest::Items(of_items) => {
-            attempt.order_items(key.derive_id(&buyer, OPERATION), of_items).await
+            placement_request.order_items(key.derive_id(&buyer, OPERATION), of_items).await
         }
-        OrderRequest::Cart(of_cart) => attempt.order_cart(of_cart).await,
+        OrderRequest::Cart(of_cart) => placement_request.order_cart(of_cart).await,
     }
 }
 
 /// One request to place an order.
-struct Attempt<'a> {
+struct PlacementRequest<'a> {
     orders: &'a Orders,
     request: &'a Request,
     buyer: &'a Caller,
@@ -128,20 +128,20 @@ struct Attempt<'a> {
     now: Timestamp,
 }
 
-impl Attempt<'_> {
+impl PlacementRequest<'_> {
     async fn order_items(
         &self,
         order_id: OrderId,
         of_items: OrderOfItems,
     ) -> Result<Response, Problem> {
-        let Attempt { orders, now, .. } = *self;
+        let PlacementRequest { orders, now, .. } = *self;
         let (rules, products) = (of_items.rules(), of_items.products());
         let (snapshot, goods) = orders
             .store
             .read_for_placement(order_id, self.identity.user_id, &self.network, &rules, &products)
             .await?;
         if let Some(order) = snapshot.existing {
-            return self.answer_again(&order);
+            return self.replay(&order);
         }
         let placement = self.placement(order_id, None, &snapshot.usage);
         let PriceInputs { rules, products } = goods;
@@ -151,7 +151,7 @@ impl Attempt<'_> {
     }
 
     async fn order_cart(&self, of_cart: OrderOfCart) -> Result<Response, Problem> {
-        let Attempt { orders, now, .. } = *self;
+        let PlacementRequest { orders, now, .. } = *self;
         let order_id = order_id_of_cart(of_cart.cart_id);
         let (snapshot, cart) = orders
             .store
@@ -163,12 +163,14 @@ impl Attempt<'_> {
             )
             .await?;
         if let Some(order) = snapshot.existing {
-            return self.answer_again(&order);
+            return self.replay(&order);
         }
         let cart = match self.authorize(cart) {
             Ok(cart) => cart,
             // The batch read is not a snapshot: the cart was ordered after the read of its order.
-            Err(CartError::Ordered { order_id }) => return self.answer_ordered(order_id).await,
+            Err(CartError::Ordered { order_id }) => {
+                return self.replay_ordered_cart(order_id).await;
+            }
             Err(error) => return Err(OrderError::from(error).into()),
         };
         if cart.version != of_cart.cart_version {
@@ -197,7 +199,7 @@ impl Attempt<'_> {
         cart: Option<OrderedCart>,
         usage: &LimitUsage,
     ) -> Placement {
-        let Attempt { orders, buyer, .. } = self;
+        let PlacementRequest { orders, buyer, .. } = self;
         Placement {
             order_id,
             user_id: buyer.user_id,
@@ -217,7 +219,7 @@ impl Attempt<'_> {
         cart: Option<&Cart>,
         mut usage: LimitUsage,
     ) -> Result<Response, Problem> {
-        let Attempt { orders, now, .. } = *self;
+        let PlacementRequest { orders, now, .. } = *self;
         for _ in 0..MAX_PLACE_ATTEMPTS {
             let ended = check_limits(orders, self.buyer.email_verified, &usage, now).await?;
             let write = PlacementWrite {
@@ -231,7 +233,7 @@ impl Attempt<'_> {
             };
             match orders.store.place(write).await? {
                 PlaceOutcome::Written => return Ok(self.created(order)),
-                PlaceOutcome::AlreadyPlaced(order) => return self.answer_again(&order),
+                PlaceOutcome::AlreadyPlaced(order) => return self.replay(&order),
                 PlaceOutcome::CartChanged(cart) => {
                     let cart = self.authorize(cart.map(|cart| *cart)).map_err(OrderError::from)?;
                     return Err(self.cart_changed(&cart).await);
@@ -250,16 +252,16 @@ impl Attempt<'_> {
         }
     }
 
-    /// Answers a request for a cart that became this order while it was read.
-    async fn answer_ordered(&self, order_id: OrderId) -> Result<Response, Problem> {
+    /// Replays the order that the cart became while it was read.
+    async fn replay_ordered_cart(&self, order_id: OrderId) -> Result<Response, Problem> {
         let found = self.orders.store.find_many(&[order_id]).await?;
         let (_, found) = found.into_iter().next().ok_or(OrderError::Contended)?;
-        self.answer_again(&found?.order)
+        self.replay(&found?.order)
     }
 
     /// Returns the first response again, with the buyer's current personal data (see
     /// [`Order::as_placed`]). Rejects another request with the same key or for the same cart.
-    fn answer_again(&self, order: &Order) -> Result<Response, Problem> {
+    fn replay(&self, order: &Order) -> Result<Response, Problem> {
         let order_id = order.placed.order_id;
         match order.repetition(&self.identity) {
             Repetition::Same => Ok(http::replayed(self.created(order))),
