@@ -55,10 +55,10 @@ pub fn cart_token(request: &Request) -> Option<CartToken> {
 /// The products and rules that price a cart.
 pub struct CartPrices {
     /// The products that were read, whether they exist or not.
-    read: BTreeSet<ProductId>,
+    requested_products: BTreeSet<ProductId>,
     products: Vec<Product>,
     /// The market and the country of the rules that were read, whether they exist or not.
-    asked: Vec<(String, String)>,
+    requested_rules: Vec<(String, String)>,
     rules: Vec<Arc<Pricing>>,
     max_per_order: u32,
     requires_market: bool,
@@ -95,20 +95,30 @@ impl Orders {
         further: impl IntoIterator<Item = ProductId>,
     ) -> Result<CartPrices, OrderError> {
         let now = self.clock.now();
-        let read: BTreeSet<ProductId> = content.products().into_iter().chain(further).collect();
+        let requested_products: BTreeSet<ProductId> =
+            content.products().into_iter().chain(further).collect();
         let wanted = content.rules();
-        let kept = |(market, country)| self.pricing_cache.get(market, country, now);
-        let mut rules: Vec<Arc<Pricing>> = wanted.iter().copied().filter_map(kept).collect();
+        let cached = |(market, country)| self.pricing_cache.get(market, country, now);
+        let mut rules: Vec<Arc<Pricing>> = wanted.iter().copied().filter_map(cached).collect();
         let mut missing = wanted.clone();
-        missing.retain(|rule| kept(*rule).is_none());
-        let products: Vec<ProductId> = read.iter().copied().collect();
+        missing.retain(|rule| cached(*rule).is_none());
+        let products: Vec<ProductId> = requested_products.iter().copied().collect();
         let inputs = self.store.read_for_estimate(&missing, &products).await?;
         let PriceInputs { rules: found, products } = inputs;
-        rules.extend(found.into_iter().map(|pricing| self.pricing_cache.keep(pricing, now)));
-        let asked = wanted.iter().map(|(market, country)| names(market, country)).collect();
+        rules.extend(found.into_iter().map(|pricing| self.pricing_cache.insert(pricing, now)));
+        let requested_rules =
+            wanted.iter().map(|(market, country)| rules_key(market, country)).collect();
         let (max_per_order, requires_market) =
             (self.limits.max_per_order, self.limits.requires_market);
-        Ok(CartPrices { read, products, asked, rules, max_per_order, requires_market, now })
+        Ok(CartPrices {
+            requested_products,
+            products,
+            requested_rules,
+            rules,
+            max_per_order,
+            requires_market,
+            now,
+        })
     }
 
     /// Reads the rules and products that price a cart, and prices it.
@@ -132,11 +142,11 @@ impl Orders {
 impl CartPrices {
     /// Whether all rules and products that price this content were read.
     pub fn covers(&self, content: &CartContent) -> bool {
-        content.products().iter().all(|product| self.read.contains(product))
+        content.products().iter().all(|product| self.requested_products.contains(product))
             && content
                 .rules()
                 .iter()
-                .all(|(market, country)| self.asked.contains(&names(market, country)))
+                .all(|(market, country)| self.requested_rules.contains(&rules_key(market, country)))
     }
 
     pub fn limits(&self) -> QuantityLimits<'_> {
@@ -163,6 +173,6 @@ fn quote(
     quote
 }
 
-fn names(market: &impl ToString, country: &impl ToString) -> (String, String) {
+fn rules_key(market: &impl ToString, country: &impl ToString) -> (String, String) {
     (market.to_string(), country.to_string())
 }

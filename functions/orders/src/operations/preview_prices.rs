@@ -76,13 +76,14 @@ pub async fn preview_prices(orders: Arc<Orders>, request: Request) -> Result<Res
 
     let now = orders.clock.now();
     let lines = preview.lines();
-    let kept = orders.pricing_cache.get(&preview.market, &destination.country, now);
-    let rules = kept.is_none().then_some((&preview.market, &destination.country));
+    let cached = orders.pricing_cache.get(&preview.market, &destination.country, now);
+    let rules = cached.is_none().then_some((&preview.market, &destination.country));
     let products: Vec<ProductId> = lines.iter().map(|(_, product, _)| *product).collect();
     let inputs = orders.store.read_for_estimate(rules.as_slice(), &products).await?;
     let PriceInputs { rules, products } = inputs;
-    let read = rules.into_iter().next().map(|pricing| orders.pricing_cache.keep(pricing, now));
-    let pricing = kept.or(read).ok_or(OrderError::Placement(MarketError::UnknownMarket.into()))?;
+    let read = rules.into_iter().next().map(|pricing| orders.pricing_cache.insert(pricing, now));
+    let pricing =
+        cached.or(read).ok_or(OrderError::Placement(MarketError::UnknownMarket.into()))?;
 
     let shipping_method = preview.shipping_method;
     let purchase = Purchase { pricing: &pricing, destination: &destination, shipping_method, now };
