@@ -12,7 +12,7 @@ use shared::{
 use super::{Cart, CartLine, QuantityLimits};
 use crate::domain::{
     Product, Totals,
-    pricing::{Price, PricedShipping, Pricing, Refusal},
+    pricing::{Destination, Price, PricedShipping, Pricing, Refusal},
     quote::{Purchase, Quote, QuotedLine, RequestedLine, Terms, quote},
 };
 
@@ -145,18 +145,11 @@ impl Cart {
                     && pricing.country == destination.country
             })
         });
-        let shipping_method = self.content.shipping_method;
-        let terms = match (&self.content.market, &destination, pricing) {
-            (None, ..) => Ok(Terms::Catalogue),
-            (Some(_), None, _) => Err(no_address.clone()),
-            (Some(_), Some(_), None) => Err(CartRefusal::UnknownMarket),
-            (Some(_), Some(destination), Some(pricing)) => {
-                Ok(Terms::Market(Purchase { pricing, destination, shipping_method, now }))
-            }
-        };
+        let pricing = pricing.map(|pricing| &**pricing);
+        let terms = self.terms(destination.as_ref(), pricing, &no_address, now);
         let has_address = self.content.destination_address(requires_shipping).is_some();
         match &terms {
-            Ok(Terms::Catalogue) if shipping_method.is_some() => {
+            Ok(Terms::Catalogue) if self.content.shipping_method.is_some() => {
                 refusals.push(CartRefusal::MarketRequired);
             }
             Ok(Terms::Market(_)) if !has_address => refusals.push(no_address),
@@ -187,6 +180,26 @@ impl Cart {
         };
         let pricing_version = pricing.map(|pricing| pricing.version);
         CartQuote { lines, totals, price, pricing_version, refusals, warnings, shipping_options }
+    }
+
+    /// The terms by which the cart is priced. `no_address` is the error of a cart in a market
+    /// without a destination.
+    fn terms<'a>(
+        &self,
+        destination: Option<&'a Destination>,
+        pricing: Option<&'a Pricing>,
+        no_address: &CartRefusal,
+        now: Timestamp,
+    ) -> Result<Terms<'a>, CartRefusal> {
+        let shipping_method = self.content.shipping_method;
+        match (&self.content.market, destination, pricing) {
+            (None, ..) => Ok(Terms::Catalogue),
+            (Some(_), None, _) => Err(no_address.clone()),
+            (Some(_), Some(_), None) => Err(CartRefusal::UnknownMarket),
+            (Some(_), Some(destination), Some(pricing)) => {
+                Ok(Terms::Market(Purchase { pricing, destination, shipping_method, now }))
+            }
+        }
     }
 
     /// The cart with the prices that its buyer has seen by now.
