@@ -19,7 +19,7 @@ use crate::{
         cart::{CartError, CartRefusal, MAX_LINES},
         number::order_number,
         placement::PlacementError,
-        pricing::Refusal,
+        pricing::{Refusal, minimum_total},
         quote::MarketError,
         saga::Rejection,
     },
@@ -374,8 +374,7 @@ fn refused_price(refusal: &Refusal, currency: Option<Currency>) -> Problem {
         Refusal::ShippingUnavailable => Violation::new("shipping_unavailable", options),
         Refusal::ShippingMethodRequired => Violation::new("shipping_method_required", options),
         Refusal::BelowMinimum { minimum } => {
-            let minimum = i64::try_from(*minimum).unwrap_or(i64::MAX);
-            return below_minimum(currency.map(|currency| Money::new(minimum, currency)));
+            return below_minimum(currency.map(|currency| minimum_total(*minimum, currency)));
         }
         Refusal::AmountTooLarge => return placement_problem(PlacementError::AmountTooLarge),
         Refusal::CurrencyMismatch => return placement_problem(PlacementError::CurrencyMismatch),

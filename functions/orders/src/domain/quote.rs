@@ -295,9 +295,8 @@ fn refused(
         (Refusal::ShippingUnavailable, _) => MarketError::ShippingUnavailable,
         (Refusal::ShippingMethodRequired, _) => MarketError::ShippingMethodRequired,
         (Refusal::BelowMinimum { minimum }, Terms::Market(purchase)) => {
-            let minimum = i64::try_from(*minimum).unwrap_or(i64::MAX);
             let currency = purchase.pricing.document.currency;
-            MarketError::BelowMinimum { minimum: Money::new(minimum, currency) }
+            MarketError::BelowMinimum { minimum: pricing::minimum_total(*minimum, currency) }
         }
         (Refusal::AmountTooLarge, _) => return PlacementError::AmountTooLarge,
         (Refusal::CurrencyMismatch, _) => return PlacementError::CurrencyMismatch,

@@ -34,7 +34,7 @@ use shared::{
     address::CountryCode,
     clock::Timestamp,
     ids::{LineId, ProductId, ShippingMethodId, derive},
-    money::{MAX_AMOUNT, Money, round},
+    money::{Currency, MAX_AMOUNT, Money, round},
 };
 
 use self::{assemble::assemble, goods::Goods, shipping::Charge};
@@ -189,6 +189,11 @@ pub fn shipping_options(request: &PriceRequest<'_>) -> Result<Vec<PricedShipping
         shipping::charges(&goods).into_iter().filter_map(priced).collect();
     options.sort_by_key(|option| (option.gross, option.method_id));
     Ok(options)
+}
+
+/// Returns the minimum of [`Refusal::BelowMinimum`] as an amount of money.
+pub fn minimum_total(minimum: u64, currency: Currency) -> Money {
+    Money::new(i64::try_from(minimum).unwrap_or(i64::MAX), currency)
 }
 
 /// Returns the id of a product's line. `owner` is the id of the cart, or of an order without one.
