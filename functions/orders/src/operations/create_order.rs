@@ -221,7 +221,7 @@ impl PlacementRequest<'_> {
     ) -> Result<Response, Problem> {
         let PlacementRequest { orders, now, .. } = *self;
         for _ in 0..MAX_PLACE_ATTEMPTS {
-            let ended = check_limits(orders, self.buyer.email_verified, &usage, now).await?;
+            let ended = self.check_limits(&usage).await?;
             let write = PlacementWrite {
                 order,
                 cart,
@@ -242,6 +242,24 @@ impl PlacementRequest<'_> {
             }
         }
         Err(OrderError::Contended.into())
+    }
+
+    /// Checks that the buyer and the network may have another unpaid order. If the buyer's list is
+    /// full, this reads its orders: those that are paid, cancelled or failed, and those that wait
+    /// for the shop, do not count. Returns the listed orders that are paid, cancelled or failed.
+    async fn check_limits(&self, usage: &LimitUsage) -> Result<Vec<OrderId>, OrderError> {
+        let PlacementRequest { orders, buyer, now, .. } = *self;
+        let reached = match orders.limits.check(buyer.email_verified, usage, now) {
+            Err(reached @ PlacementError::TooManyUnpaid { .. }) => reached,
+            other => return Ok(other.map(|()| Vec::new())?),
+        };
+        let uncounted = orders.store.uncounted(&usage.unpaid, now).await?;
+        if uncounted == Uncounted::default() {
+            return Err(reached.into());
+        }
+        let counted = LimitUsage { unpaid: usage.unpaid.without(&uncounted), ..usage.clone() };
+        orders.limits.check(buyer.email_verified, &counted, now)?;
+        Ok(uncounted.ended)
     }
 
     /// The problem of a cart that changed since its buyer saw it.
@@ -284,26 +302,4 @@ impl PlacementRequest<'_> {
 async fn network_name(orders: &Orders, source_ip: &str) -> Result<String, SecretError> {
     let keys = orders.secrets.keys("orders-key").await?.derive("network");
     Ok(throttle::network_name(*keys.active(), source_ip))
-}
-
-/// Checks that the buyer and the network may have another unpaid order. If the buyer's list is
-/// full, this reads its orders: those that are paid, cancelled or failed, and those that wait for
-/// the shop, do not count. Returns the listed orders that are paid, cancelled or failed.
-async fn check_limits(
-    orders: &Orders,
-    email_verified: bool,
-    usage: &LimitUsage,
-    now: Timestamp,
-) -> Result<Vec<OrderId>, OrderError> {
-    let reached = match orders.limits.check(email_verified, usage, now) {
-        Err(reached @ PlacementError::TooManyUnpaid { .. }) => reached,
-        other => return Ok(other.map(|()| Vec::new())?),
-    };
-    let uncounted = orders.store.uncounted(&usage.unpaid, now).await?;
-    if uncounted == Uncounted::default() {
-        return Err(reached.into());
-    }
-    let counted = LimitUsage { unpaid: usage.unpaid.without(&uncounted), ..usage.clone() };
-    orders.limits.check(email_verified, &counted, now)?;
-    Ok(uncounted.ended)
 }
