@@ -88,7 +88,8 @@ fn command(pending: PendingCommand, order: &Order, context: &MessageContext) -> 
         order.schedule.attempt,
         order.placed.totals.total,
     );
-    let plain = OrderCommand { order_id, attempt };
+    let plain =
+        |queue, kind| Message::new(queue, kind, context, &OrderCommand { order_id, attempt });
     match pending {
         PendingCommand::ReserveStock => {
             let lines = order
@@ -104,12 +105,8 @@ fn command(pending: PendingCommand, order: &Order, context: &MessageContext) -> 
                 &ReserveStock { order_id, attempt, lines },
             )
         }
-        PendingCommand::CommitStock => {
-            Message::new("commit-stock", "commit_stock.v1", context, &plain)
-        }
-        PendingCommand::ReleaseStock => {
-            Message::new("release-stock", "release_stock.v1", context, &plain)
-        }
+        PendingCommand::CommitStock => plain("commit-stock", "commit_stock.v1"),
+        PendingCommand::ReleaseStock => plain("release-stock", "release_stock.v1"),
         PendingCommand::OpenPayment => {
             let payment_method = order.customer.payment_method.clone();
             let (queue, kind) = match payment_method {
@@ -133,9 +130,7 @@ fn command(pending: PendingCommand, order: &Order, context: &MessageContext) -> 
             context,
             &CancelPayment { order_id, user_id, amount, attempt },
         ),
-        PendingCommand::RefundPayment => {
-            Message::new("refund-payment", "refund_payment.v1", context, &plain)
-        }
+        PendingCommand::RefundPayment => plain("refund-payment", "refund_payment.v1"),
     }
 }
 
