@@ -214,11 +214,6 @@ impl Cart {
         }
     }
 
-    /// Whether its lines can be changed and ordered at `now`.
-    pub fn is_open(&self, now: Timestamp) -> bool {
-        self.state == CartState::Open && !self.is_expired(now)
-    }
-
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at <= now
     }
