@@ -54,10 +54,15 @@ pub(super) fn assemble(goods: &Goods<'_>, shipping: Option<Charge<'_>>) -> Price
             gross,
         }
     });
-    finish(goods, lines, shipping)
+    with_totals(goods, lines, shipping)
 }
 
-fn finish(goods: &Goods<'_>, lines: Vec<PricedLine>, shipping: Option<PricedShipping>) -> Priced {
+/// Adds up the priced lines and shipping.
+fn with_totals(
+    goods: &Goods<'_>,
+    lines: Vec<PricedLine>,
+    shipping: Option<PricedShipping>,
+) -> Priced {
     let pricing = goods.pricing;
     let basis = goods.basis();
     let in_basis = |net, gross| match basis {
