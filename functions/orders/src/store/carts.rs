@@ -327,8 +327,8 @@ fn checked_item(cart: &Cart) -> Result<Item, CartError> {
     if bytes > MAX_BYTES { Err(CartError::TooLarge) } else { Ok(item) }
 }
 
-/// The size of a value as DynamoDB counts it.
-fn size(value: &AttributeValue) -> usize {
+/// The size of a value as DynamoDB counts it, with a number at its largest.
+pub(super) fn size(value: &AttributeValue) -> usize {
     match value {
         AttributeValue::S(text) => text.len(),
         AttributeValue::N(number) => number.len() / 2 + 2,
