@@ -223,7 +223,7 @@ impl OrderOfItems {
     }
 
     pub fn products(&self) -> Vec<ProductId> {
-        self.items.merged().into_iter().map(|(_, product, _)| product).collect()
+        self.items.merged().into_iter().map(|item| item.product_id).collect()
     }
 }
 
@@ -250,19 +250,28 @@ struct RequestedItem {
 #[serde(try_from = "u32", into = "u32")]
 pub(super) struct Quantity(pub(super) u32);
 
+/// The items of one product in a request, merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MergedItem {
+    /// Index of the product's first item in the request, from 0.
+    pub position: usize,
+    pub product_id: ProductId,
+    pub quantity: u32,
+}
+
 impl Items {
-    /// The lines, one per product and sorted by it. Each has the index of its first item in the
-    /// request, the product, and the quantity.
-    pub(super) fn merged(&self) -> Vec<(usize, ProductId, u32)> {
-        let mut lines: Vec<(usize, ProductId, u32)> = Vec::new();
+    /// The merged items, one per product and sorted by it.
+    pub(super) fn merged(&self) -> Vec<MergedItem> {
+        let mut merged: Vec<MergedItem> = Vec::new();
         for (position, item) in self.0.iter().enumerate() {
-            match lines.iter_mut().find(|line| line.1 == item.product_id) {
-                Some(line) => line.2 += item.quantity.0,
-                None => lines.push((position, item.product_id, item.quantity.0)),
+            let (product_id, quantity) = (item.product_id, item.quantity.0);
+            match merged.iter_mut().find(|known| known.product_id == product_id) {
+                Some(known) => known.quantity += quantity,
+                None => merged.push(MergedItem { position, product_id, quantity }),
             }
         }
-        lines.sort_by_key(|line| line.1);
-        lines
+        merged.sort_by_key(|item| item.product_id);
+        merged
     }
 }
 
@@ -274,7 +283,7 @@ impl TryFrom<Vec<RequestedItem>> for Items {
             return Err(Violation::out_of_range(format!("An order has 1 to {MAX_LINES} items.")));
         }
         let items = Self(items);
-        if items.merged().iter().any(|line| line.2 > MAX_QUANTITY) {
+        if items.merged().iter().any(|item| item.quantity > MAX_QUANTITY) {
             return Err(Violation::out_of_range(format!(
                 "An order has at most {MAX_QUANTITY} of one product, in all lines together."
             )));

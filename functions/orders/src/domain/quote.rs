@@ -5,13 +5,13 @@
 use shared::{
     address::Address,
     clock::Timestamp,
-    ids::{ProductId, ShippingMethodId},
+    ids::ShippingMethodId,
     money::{MAX_AMOUNT, Money},
 };
 
 use super::{
     destination::DestinationAddress,
-    order_request::OrderOfItems,
+    order_request::{MergedItem, OrderOfItems},
     placement::{OrderLine, PlacementError, Totals},
     pricing::{
         self, Destination, Estimate, Line, Price, PriceRequest, PricedShipping, Pricing, Refusal,
@@ -113,11 +113,11 @@ pub struct QuotedLine {
 /// # Errors
 /// If a product is unknown or no longer sold, or its quantity exceeds its limit.
 pub fn requested_lines(
-    lines: impl IntoIterator<Item = (usize, ProductId, u32)>,
+    items: impl IntoIterator<Item = MergedItem>,
     products: &[Product],
     max_per_order: u32,
 ) -> Result<Vec<RequestedLine<'_>>, PlacementError> {
-    let line = |(position, product_id, quantity)| {
+    let line = |MergedItem { position, product_id, quantity }| {
         let product =
             products.iter().find(|product| product.product_id == product_id && product.active);
         let product = product.ok_or(PlacementError::UnknownProduct { position })?;
@@ -127,7 +127,7 @@ pub fn requested_lines(
         }
         Ok(RequestedLine { position, quantity, product })
     };
-    lines.into_iter().map(line).collect()
+    items.into_iter().map(line).collect()
 }
 
 /// Prices goods that may not be ready to be ordered. `owner` identifies the lines: it is the id of

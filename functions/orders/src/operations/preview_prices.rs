@@ -22,6 +22,7 @@ use crate::{
     Orders,
     domain::{
         OrderLine, Product, Totals,
+        order_request::MergedItem,
         placement::PlacementError,
         price_preview::PricePreviewRequest,
         pricing::{Price, PricedShipping, Pricing, Refusal},
@@ -78,7 +79,7 @@ pub async fn preview_prices(orders: Arc<Orders>, request: Request) -> Result<Res
     let lines = preview.lines();
     let cached = orders.pricing_cache.get(&preview.market, &destination.country, now);
     let rules = cached.is_none().then_some((&preview.market, &destination.country));
-    let products: Vec<ProductId> = lines.iter().map(|(_, product, _)| *product).collect();
+    let products: Vec<ProductId> = lines.iter().map(|line| line.product_id).collect();
     let inputs = orders.store.read_for_estimate(rules.as_slice(), &products).await?;
     let PriceInputs { rules, products } = inputs;
     let read = rules.into_iter().next().map(|pricing| orders.pricing_cache.insert(pricing, now));
@@ -94,7 +95,7 @@ pub async fn preview_prices(orders: Arc<Orders>, request: Request) -> Result<Res
 fn quote(
     orders: &Orders,
     purchase: &Purchase<'_>,
-    lines: Vec<(usize, ProductId, u32)>,
+    lines: Vec<MergedItem>,
     products: &[Product],
 ) -> Result<Quote, Problem> {
     let maximum = orders.limits.max_per_order;

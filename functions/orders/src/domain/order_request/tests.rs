@@ -50,7 +50,7 @@ fn lines_of_one_product_are_merged_and_sorted() {
         .items
         .merged()
         .into_iter()
-        .map(|(position, product, quantity)| (position, product.to_string(), quantity))
+        .map(|item| (item.position, item.product_id.to_string(), item.quantity))
         .collect();
     assert_eq!(lines, [(1, SPOON.to_owned(), 2), (0, FORK.to_owned(), 4)]);
 }
