@@ -1,11 +1,12 @@
-//! What the operations of carts share: who asks, what prices a cart, and its attempts.
+//! The parts that the cart operations share: the client's credentials, the prices of a cart, and
+//! the attempts to write it.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use shared::{
     clock::Timestamp,
     http::Request,
-    ids::{ProductId, Uuid},
+    ids::{CartId, ProductId, Uuid},
     problem::Problem,
     retry::full_jitter,
 };
@@ -15,7 +16,8 @@ use crate::{
     domain::{
         Product,
         cart::{
-            Cart, CartContent, CartQuote, CartRefusal, CartToken, Opener, QuantityLimits, Stamp,
+            Cart, CartContent, CartError, CartQuote, CartRefusal, CartToken, Credentials,
+            QuantityLimits, Stamp,
         },
         pricing::Pricing,
     },
@@ -36,13 +38,13 @@ pub async fn backoff(attempt: u32) {
     tokio::time::sleep(wait).await;
 }
 
-/// Returns what a request proves about its client. A malformed token proves nothing.
+/// Returns the credentials of a request. A malformed cart token counts as absent.
 ///
 /// # Errors
 /// 401 for an expired access token, even beside a cart token.
-pub fn opener(request: &Request) -> Result<Opener, Problem> {
+pub fn credentials(request: &Request) -> Result<Credentials, Problem> {
     let user_id = request.optional_caller()?.map(|caller| caller.user_id);
-    Ok(Opener { user_id, token: cart_token(request) })
+    Ok(Credentials { user_id, token: cart_token(request) })
 }
 
 /// Returns the token of a guest's cart. A malformed one counts as absent.
@@ -53,10 +55,10 @@ pub fn cart_token(request: &Request) -> Option<CartToken> {
 /// The products and rules that price a cart.
 pub struct CartPrices {
     /// The products that were read, whether they exist or not.
-    read: BTreeSet<ProductId>,
+    requested_products: BTreeSet<ProductId>,
     products: Vec<Product>,
     /// The market and the country of the rules that were read, whether they exist or not.
-    asked: Vec<(String, String)>,
+    requested_rules: Vec<(String, String)>,
     rules: Vec<Arc<Pricing>>,
     max_per_order: u32,
     requires_market: bool,
@@ -69,8 +71,21 @@ impl Orders {
         Stamp { now: self.clock.now(), write_id: Uuid::new_v8(self.ids.bytes()) }
     }
 
-    /// Reads what prices a cart and further products, in one eventually consistent call. Rules that
-    /// were read recently are used again.
+    /// Reads a cart for a client.
+    ///
+    /// # Errors
+    /// If the table fails, or the client may not read the cart.
+    pub async fn find_cart_for(
+        &self,
+        credentials: &Credentials,
+        cart_id: CartId,
+    ) -> Result<Cart, OrderError> {
+        let cart = self.store.find_cart(cart_id).await?.ok_or(CartError::NotFound)?;
+        Ok(cart.authorize(credentials, self.clock.now())?)
+    }
+
+    /// Reads the rules and products that price a cart, and further products, in one eventually
+    /// consistent call. Cached rules are not read.
     ///
     /// # Errors
     /// If the table fails.
@@ -80,23 +95,33 @@ impl Orders {
         further: impl IntoIterator<Item = ProductId>,
     ) -> Result<CartPrices, OrderError> {
         let now = self.clock.now();
-        let read: BTreeSet<ProductId> = content.products().into_iter().chain(further).collect();
+        let requested_products: BTreeSet<ProductId> =
+            content.products().into_iter().chain(further).collect();
         let wanted = content.rules();
-        let kept = |(market, country)| self.pricing_cache.get(market, country, now);
-        let mut rules: Vec<Arc<Pricing>> = wanted.iter().copied().filter_map(kept).collect();
+        let cached = |(market, country)| self.pricing_cache.get(market, country, now);
+        let mut rules: Vec<Arc<Pricing>> = wanted.iter().copied().filter_map(cached).collect();
         let mut missing = wanted.clone();
-        missing.retain(|rule| kept(*rule).is_none());
-        let products: Vec<ProductId> = read.iter().copied().collect();
+        missing.retain(|rule| cached(*rule).is_none());
+        let products: Vec<ProductId> = requested_products.iter().copied().collect();
         let inputs = self.store.read_for_estimate(&missing, &products).await?;
         let PriceInputs { rules: found, products } = inputs;
-        rules.extend(found.into_iter().map(|pricing| self.pricing_cache.keep(pricing, now)));
-        let asked = wanted.iter().map(|(market, country)| names(market, country)).collect();
+        rules.extend(found.into_iter().map(|pricing| self.pricing_cache.insert(pricing, now)));
+        let requested_rules =
+            wanted.iter().map(|(market, country)| rules_key(market, country)).collect();
         let (max_per_order, requires_market) =
             (self.limits.max_per_order, self.limits.requires_market);
-        Ok(CartPrices { read, products, asked, rules, max_per_order, requires_market, now })
+        Ok(CartPrices {
+            requested_products,
+            products,
+            requested_rules,
+            rules,
+            max_per_order,
+            requires_market,
+            now,
+        })
     }
 
-    /// Reads what prices a cart, and prices it.
+    /// Reads the rules and products that price a cart, and prices it.
     ///
     /// # Errors
     /// If the table fails.
@@ -115,13 +140,13 @@ impl Orders {
 }
 
 impl CartPrices {
-    /// Whether everything was read that prices this content.
+    /// Whether all rules and products that price this content were read.
     pub fn covers(&self, content: &CartContent) -> bool {
-        content.products().iter().all(|product| self.read.contains(product))
+        content.products().iter().all(|product| self.requested_products.contains(product))
             && content
                 .rules()
                 .iter()
-                .all(|(market, country)| self.asked.contains(&names(market, country)))
+                .all(|(market, country)| self.requested_rules.contains(&rules_key(market, country)))
     }
 
     pub fn limits(&self) -> QuantityLimits<'_> {
@@ -133,7 +158,7 @@ impl CartPrices {
     }
 }
 
-/// Prices a cart. A shop that requires a market refuses a cart without one.
+/// Prices a cart. If the shop requires a market, a cart without one has a refusal.
 fn quote(
     cart: &Cart,
     limits: QuantityLimits<'_>,
@@ -148,6 +173,6 @@ fn quote(
     quote
 }
 
-fn names(market: &impl ToString, country: &impl ToString) -> (String, String) {
+fn rules_key(market: &impl ToString, country: &impl ToString) -> (String, String) {
     (market.to_string(), country.to_string())
 }

@@ -19,14 +19,14 @@ use crate::{
         cart::{CartError, CartRefusal, MAX_LINES},
         number::order_number,
         placement::PlacementError,
-        pricing::Refusal,
+        pricing::{Refusal, minimum_total},
         quote::MarketError,
         saga::Rejection,
     },
     metrics,
 };
 
-/// Seconds after which a client may ask a shop without a market again: an operator has to act.
+/// `Retry-After` of a shop without a market, in seconds. An operator has to add the market.
 const NO_MARKET_SECONDS: u64 = 60;
 
 /// Why an operation on an order fails.
@@ -297,7 +297,7 @@ fn cart_problem(error: CartError) -> Problem {
     }
 }
 
-/// Names the order that a cart became.
+/// Adds the order that a cart became to a problem.
 fn ordered(problem: Problem, order_id: OrderId) -> Problem {
     problem
         .detail("Pay the order in `order_id`. To buy again, create a new cart with POST /carts.")
@@ -355,7 +355,7 @@ fn refused_cart(refusal: &CartRefusal) -> Problem {
     at_cart(&violation, product_id.copied())
 }
 
-/// Why the rules of a market refuse a cart. `currency` is that of the market.
+/// Why the goods of a cart cannot be ordered at a price. `currency` is that of the market.
 fn refused_price(refusal: &Refusal, currency: Option<Currency>) -> Problem {
     let options = "Choose one of GET /carts/{cart_id}/shipping-options.";
     let violation = match refusal {
@@ -374,8 +374,7 @@ fn refused_price(refusal: &Refusal, currency: Option<Currency>) -> Problem {
         Refusal::ShippingUnavailable => Violation::new("shipping_unavailable", options),
         Refusal::ShippingMethodRequired => Violation::new("shipping_method_required", options),
         Refusal::BelowMinimum { minimum } => {
-            let minimum = i64::try_from(*minimum).unwrap_or(i64::MAX);
-            return below_minimum(currency.map(|currency| Money::new(minimum, currency)));
+            return below_minimum(currency.map(|currency| minimum_total(*minimum, currency)));
         }
         Refusal::AmountTooLarge => return placement_problem(PlacementError::AmountTooLarge),
         Refusal::CurrencyMismatch => return placement_problem(PlacementError::CurrencyMismatch),

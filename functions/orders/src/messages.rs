@@ -168,8 +168,8 @@ pub struct MailItem {
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct MailAmount {
     pub name: String,
-    /// Minor units in the currency of the total. Discounts of many lines may add up to more than one
-    /// amount of money can be.
+    /// Minor units in the currency of the total. Discounts of many lines may add up to more than
+    /// one amount of money can be.
     pub amount: i64,
 }
 

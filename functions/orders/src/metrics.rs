@@ -87,8 +87,8 @@ dimension!(
         Cancelled = "cancelled",
         /// Everything was refunded or withdrawn by a bank before the order was confirmed.
         Refunded = "refunded",
-        /// `not_reserved_in_time`, or a reason of another release. Each value of its own costs as
-        /// much as a metric, and inventory rarely fails until a payment deadline.
+        /// `not_reserved_in_time`, or a reason of another release. Each value is billed as a
+        /// metric, and inventory is rarely unavailable until a payment deadline.
         Other = "other",
     }
 );

@@ -1,8 +1,8 @@
 //! Pricing documents that an instance has read recently.
 //!
 //! All estimates for one market and country read the same item, and one partition serves a limited
-//! number of reads. So an instance keeps a document for a few seconds. A price that is based on a
-//! kept document may be that old: only estimates use the cache, orders read the rules.
+//! number of reads. Therefore an instance caches a document for a few seconds. An estimate may be
+//! that old. Orders do not use the cache: they read the rules.
 
 use std::{
     collections::HashMap,
@@ -17,17 +17,17 @@ use crate::domain::pricing::Pricing;
 /// A market and a country.
 type Key = (String, String);
 /// Rules, and the time after which they are read again.
-type Kept = (Timestamp, Arc<Pricing>);
+type Cached = (Timestamp, Arc<Pricing>);
 
 pub struct PricingCache {
-    keep_for: Duration,
-    documents: Mutex<HashMap<Key, Kept>>,
+    lifetime: Duration,
+    documents: Mutex<HashMap<Key, Cached>>,
 }
 
 impl PricingCache {
-    /// Keeps each document for this long; zero to keep none.
-    pub fn new(keep_for: Duration) -> Self {
-        Self { keep_for, documents: Mutex::default() }
+    /// Caches each document for `lifetime`; zero caches none.
+    pub fn new(lifetime: Duration) -> Self {
+        Self { lifetime, documents: Mutex::default() }
     }
 
     /// Returns the rules of a market for a country, if they were read recently.
@@ -42,12 +42,12 @@ impl PricingCache {
         (now < *until).then(|| pricing.clone())
     }
 
-    /// Keeps rules that were read at `now`, and removes those that are no longer used.
-    pub fn keep(&self, pricing: Pricing, now: Timestamp) -> Arc<Pricing> {
+    /// Caches rules that were read at `now`, and removes those whose lifetime is over.
+    pub fn insert(&self, pricing: Pricing, now: Timestamp) -> Arc<Pricing> {
         let pricing = Arc::new(pricing);
         let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
         documents.retain(|_, (until, _)| now < *until);
-        let until = now.plus(self.keep_for);
+        let until = now.plus(self.lifetime);
         documents.insert(key(&pricing.market, &pricing.country), (until, pricing.clone()));
         pricing
     }
@@ -71,28 +71,28 @@ mod tests {
     }
 
     #[test]
-    fn document_is_kept_for_its_time_only() {
+    fn document_is_cached_for_its_lifetime() {
         let cache = PricingCache::new(Duration::from_secs(10));
         let at = Timestamp::from_milliseconds;
         let (germany, austria) = (pricing("DE", 7), pricing("AT", 1));
-        cache.keep(germany.clone(), at(0));
+        cache.insert(germany.clone(), at(0));
         let version = |now| {
             cache.get(&germany.market, &germany.country, at(now)).map(|pricing| pricing.version)
         };
         assert_eq!((version(9_999), version(10_000)), (Some(7), None));
         assert!(cache.get(&austria.market, &austria.country, at(0)).is_none());
-        cache.keep(pricing("DE", 8), at(5_000));
+        cache.insert(pricing("DE", 8), at(5_000));
         assert_eq!((version(5_000), version(14_999)), (Some(8), Some(8)));
-        cache.keep(austria, at(15_000));
+        cache.insert(austria, at(15_000));
         assert_eq!(cache.documents.lock().unwrap().len(), 1);
     }
 
     #[test]
-    fn nothing_is_kept_for_no_time() {
+    fn lifetime_of_zero_caches_nothing() {
         let cache = PricingCache::new(Duration::ZERO);
         let germany = pricing("DE", 7);
         let now = Timestamp::from_milliseconds(0);
-        cache.keep(germany.clone(), now);
+        cache.insert(germany.clone(), now);
         assert!(cache.get(&germany.market, &germany.country, now).is_none());
     }
 }

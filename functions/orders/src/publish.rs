@@ -88,7 +88,8 @@ fn command(pending: PendingCommand, order: &Order, context: &MessageContext) -> 
         order.schedule.attempt,
         order.placed.totals.total,
     );
-    let plain = OrderCommand { order_id, attempt };
+    let plain =
+        |queue, kind| Message::new(queue, kind, context, &OrderCommand { order_id, attempt });
     match pending {
         PendingCommand::ReserveStock => {
             let lines = order
@@ -104,12 +105,8 @@ fn command(pending: PendingCommand, order: &Order, context: &MessageContext) -> 
                 &ReserveStock { order_id, attempt, lines },
             )
         }
-        PendingCommand::CommitStock => {
-            Message::new("commit-stock", "commit_stock.v1", context, &plain)
-        }
-        PendingCommand::ReleaseStock => {
-            Message::new("release-stock", "release_stock.v1", context, &plain)
-        }
+        PendingCommand::CommitStock => plain("commit-stock", "commit_stock.v1"),
+        PendingCommand::ReleaseStock => plain("release-stock", "release_stock.v1"),
         PendingCommand::OpenPayment => {
             let payment_method = order.customer.payment_method.clone();
             let (queue, kind) = match payment_method {
@@ -133,16 +130,13 @@ fn command(pending: PendingCommand, order: &Order, context: &MessageContext) -> 
             context,
             &CancelPayment { order_id, user_id, amount, attempt },
         ),
-        PendingCommand::RefundPayment => {
-            Message::new("refund-payment", "refund_payment.v1", context, &plain)
-        }
+        PendingCommand::RefundPayment => plain("refund-payment", "refund_payment.v1"),
     }
 }
 
 /// Returns the mails for changes of the status, declines, refunds and changes of the shipping
-/// address. They go to the buyer known
-/// before the change, because the change that settles an order may redact the buyer. A buyer who
-/// was redacted earlier gets no mail.
+/// address. Their recipient is the buyer before the change, because the change that settles an
+/// order may redact the buyer. A buyer who was redacted earlier gets no mail.
 fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
     let Buyer::Known(buyer) = &old.customer.buyer else { return Vec::new() };
     let template = match new.progress.status {
@@ -171,25 +165,6 @@ fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
             new,
         )
     });
-    // Each refunded amount is mailed once, even if its event arrives several times. A refund that
-    // failed before the order received its event is not mailed.
-    let of_refund = (new.progress.refunded_net() > old.progress.refunded_net()).then(|| {
-        let last = new.progress.history.iter().rfind(|entry| entry.event == "payment_refunded");
-        let money = |amount| Some(Money::new(amount, new.placed.totals.total.currency));
-        let mail = mail(
-            buyer,
-            "order_refunded",
-            &new.progress.refunded_total.to_string(),
-            None,
-            last,
-            new,
-        );
-        let (refund, refunded) = (
-            money(new.progress.refunded_net() - old.progress.refunded_net()),
-            money(new.progress.refunded_net()),
-        );
-        SendNotification { data: MailData { refund, refunded, ..mail.data }, ..mail }
-    });
     // The mail does not contain the address. A buyer who has not paid yet sees it when they pay.
     let changes = new.progress.address_changes();
     let is_confirmed = old.progress.status == Status::Confirmed;
@@ -197,7 +172,27 @@ fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
         let last = new.progress.history.iter().rfind(|e| e.event == SHIPPING_ADDRESS_CHANGED);
         mail(buyer, "shipping_address_changed", &changes.to_string(), None, last, new)
     });
-    of_status.into_iter().chain(of_decline).chain(of_refund).chain(of_address).collect()
+    of_status
+        .into_iter()
+        .chain(of_decline)
+        .chain(refund_mail(buyer, old, new))
+        .chain(of_address)
+        .collect()
+}
+
+/// Returns the mail about a refund. Each refunded amount is mailed once, even if its event arrives
+/// several times. A refund that failed before the order received its event is not mailed.
+fn refund_mail(buyer: &Contact, old: &Order, new: &Order) -> Option<SendNotification> {
+    let (before, refunded) = (old.progress.refunded_net(), new.progress.refunded_net());
+    if refunded <= before {
+        return None;
+    }
+    let last = new.progress.history.iter().rfind(|entry| entry.event == "payment_refunded");
+    let occurrence = new.progress.refunded_total.to_string();
+    let mail = mail(buyer, "order_refunded", &occurrence, None, last, new);
+    let money = |amount| Some(Money::new(amount, new.placed.totals.total.currency));
+    let (refund, refunded) = (money(refunded - before), money(refunded));
+    Some(SendNotification { data: MailData { refund, refunded, ..mail.data }, ..mail })
 }
 
 fn declines(order: &Order) -> impl DoubleEndedIterator<Item = &HistoryEntry> {

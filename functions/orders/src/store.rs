@@ -1,5 +1,5 @@
-//! Stores orders, carts and the copies of the catalogue and of the pricing rules in DynamoDB. Only this
-//! module knows keys and attribute names.
+//! Stores orders, carts and the copies of the catalogue and of the pricing rules in DynamoDB. Only
+//! this module knows keys and attribute names.
 
 pub mod carts;
 mod item;
@@ -45,7 +45,8 @@ pub struct Store {
     /// `ORDER#<id>`. Also `UNPAID#<user>` and `NETWORK#<name>`, see [`Store::place`], and
     /// `LEASE#resume-orders`.
     pub orders: Table,
-    /// `PRODUCT#<id>`: the copy of the catalogue. `PRICING#<market>#<country>`: that of the rules.
+    /// `PRODUCT#<id>`: the copy of the catalogue. `PRICING#<market>#<country>`: the copy of the
+    /// pricing rules.
     pub products: Table,
     /// `CART#<id>` and `MINE#<user>`, see [`carts`].
     pub carts: Table,
@@ -54,14 +55,14 @@ pub struct Store {
     pub shards: u32,
 }
 
-/// An order with what a write must preserve.
+/// An order with the stored data that a write must preserve.
 #[derive(Clone, Debug)]
 pub struct StoredOrder {
     pub order: Order,
     /// Attributes of a later release. A write replaces the whole item, so it writes them again.
     unknown_attributes: Item,
-    /// The stored price, which never changes. A write writes it again as it is, with the fields of
-    /// a later release.
+    /// The stored price, which never changes. A write copies it unchanged, with the fields of a
+    /// later release.
     price: Option<AttributeValue>,
 }
 
@@ -240,8 +241,8 @@ impl Store {
         self.orders.list(list.descending().after(after), limit, keep).await
     }
 
-    /// Reads the order with a number. Among millions of orders two may share one, so the result is a
-    /// list. The index is eventually consistent, the orders are read with strong consistency.
+    /// Reads the orders with a number. Two of millions of orders may share a number, so the result
+    /// is a list. The index is eventually consistent; the orders are read with strong consistency.
     async fn find_by_number(&self, number: OrderNumber) -> Result<Vec<Order>, TableError> {
         let query = Query::new(Some("number-index"), "number", number.digits(), SAME_NUMBER);
         let entries = self.orders.query(query).await?;
@@ -355,7 +356,7 @@ impl StoredOrder {
 /// Page size of due orders, per shard.
 const DUE_PAGE: u32 = 100;
 
-/// The most orders with one number that are read.
+/// Maximum number of orders that are read for one number.
 const SAME_NUMBER: u32 = 10;
 
 /// The index partition key of flagged orders: those that need a review or are stuck.

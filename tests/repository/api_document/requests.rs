@@ -40,7 +40,7 @@ const SIGNS: [Sign; 18] = [
         },
     },
     Sign {
-        calls: &[".optional_caller()", "opener(&request)"],
+        calls: &[".optional_caller()", "credentials(&request)"],
         what: "the security bearer or none",
         shown: |document, operation| {
             operation["security"] == json!([{}, { "bearer": [] }])

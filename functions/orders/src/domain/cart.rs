@@ -1,11 +1,11 @@
-//! The cart: what a visitor or a user wants to order. It reserves no stock, and it has no prices:
-//! they are computed whenever it is read.
+//! The cart: the products that a visitor or a user wants to order. It reserves no stock, and it
+//! stores no prices: each read computes them.
 //!
-//! - `values`: texts of a cart. [`token`]: the secret that opens a guest's cart.
-//! - [`access`]: who may open a cart.
-//! - [`change`]: the requests that create and change a cart. [`merge`]: the lines of another cart or
-//!   of an order.
-//! - [`quote`]: what the goods of a cart cost, and what keeps them from being ordered.
+//! - `values`: texts of a cart. [`token`]: the secret of a guest's cart.
+//! - [`access`]: which clients may read and change a cart.
+//! - [`change`]: the requests that create and change a cart. [`merge`]: adds the lines of another
+//!   cart or of an order.
+//! - [`quote`]: the prices of a cart, and why it cannot be ordered.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -33,7 +33,7 @@ pub mod token;
 mod values;
 
 pub use self::{
-    access::Opener,
+    access::Credentials,
     change::{CartChange, CreateCart},
     merge::{Merge, Merged},
     quote::{CartQuote, CartRefusal, Warning, WarningCode},
@@ -43,11 +43,11 @@ pub use self::{
 
 /// Maximum number of lines. An order has at most as many.
 pub const MAX_LINES: usize = super::order_request::MAX_LINES;
-/// How many of the last mutations of a cart are known.
+/// Maximum number of mutation ids that a cart stores. It drops the oldest.
 pub const KEPT_MUTATIONS: usize = 16;
-/// How long a cart remains that never had a line.
+/// Lifetime of a cart after its last change, if it never had a line.
 pub const EMPTY_LIFETIME: Duration = Duration::from_secs(2 * 24 * 3600);
-/// How long a cart remains after its last change, once it had a line.
+/// Lifetime of a cart after its last change, once it had a line.
 pub const LIFETIME: Duration = Duration::from_secs(60 * 24 * 3600);
 
 #[derive(Clone, Debug, PartialEq)]
@@ -61,20 +61,20 @@ pub struct Cart {
     pub owner: CartOwner,
     pub state: CartState,
     pub content: CartContent,
-    /// The last mutations, oldest first.
+    /// The ids of the last mutations, oldest first.
     pub mutations: Vec<MutationId>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// From this time on the cart counts as absent.
+    /// From this time on, the cart is treated as absent.
     pub expires_at: Timestamp,
 }
 
-/// Who opens a cart.
+/// The owner of a cart: the only client that may read and change it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CartOwner {
-    /// Only this user, who needs no secret.
+    /// The user with this id, identified by an access token.
     User(UserId),
-    /// Only the secret with this SHA-256, in hexadecimal.
+    /// The client whose secret has this SHA-256, in hexadecimal.
     Guest { secret_hash: String },
 }
 
@@ -91,7 +91,7 @@ pub enum CartState {
     },
 }
 
-/// What a buyer put into a cart. Only an open cart has any.
+/// The lines and fields of a cart. A merged or ordered cart has none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CartContent {
     /// One line per product, sorted by it.
@@ -115,7 +115,7 @@ pub struct CartContent {
 pub struct CartLine {
     pub product_id: ProductId,
     pub quantity: u32,
-    /// The unit price when the line was last changed. It only serves to warn of a new price.
+    /// The unit price when the line was last changed. Only the warning `price_changed` uses it.
     pub seen_price: Option<Money>,
 }
 
@@ -127,18 +127,18 @@ pub struct Stamp {
     pub write_id: Uuid,
 }
 
-/// What limits the quantity of a product.
+/// The limits on the quantities of products.
 #[derive(Clone, Copy, Debug)]
 pub struct QuantityLimits<'a> {
     pub products: &'a [Product],
-    /// The limit of products without one of their own.
+    /// The limit of products that set none.
     pub max_per_order: u32,
 }
 
 /// Why a request on a cart fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CartError {
-    /// The cart does not exist for the client.
+    /// The cart does not exist, or the client has no access to it.
     #[error("cart not found")]
     NotFound,
     #[error("cart became the order {order_id}")]
@@ -199,8 +199,8 @@ impl Cart {
         }
     }
 
-    /// The cart as it remains after it was merged or ordered: without its content, which may contain
-    /// personal data.
+    /// The cart after it was merged or ordered: without its content, which may contain personal
+    /// data.
     pub fn closed(&self, state: CartState, stamp: Stamp) -> Self {
         Self {
             version: self.version + 1,
@@ -212,11 +212,6 @@ impl Cart {
             expires_at: stamp.now.plus(LIFETIME),
             ..self.clone()
         }
-    }
-
-    /// Whether its lines can be changed and ordered at `now`.
-    pub fn is_open(&self, now: Timestamp) -> bool {
-        self.state == CartState::Open && !self.is_expired(now)
     }
 
     pub fn is_expired(&self, now: Timestamp) -> bool {
@@ -239,8 +234,8 @@ impl CartContent {
         self.lines.iter().map(|line| line.quantity).sum()
     }
 
-    /// The market, and each country whose rules may price the cart. Which one does may depend on the
-    /// products.
+    /// The market, and each country whose rules may price the cart. Which one does may depend on
+    /// the products.
     pub fn rules(&self) -> Vec<(&MarketId, &CountryCode)> {
         let Some(market) = &self.market else { return Vec::new() };
         let (shipping, billing) = (self.shipping_address.as_ref(), self.billing_address.as_ref());
@@ -252,7 +247,7 @@ impl CartContent {
         countries.into_iter().map(|country| (market, country)).collect()
     }
 
-    /// Where the goods are taxed: at the destination of an order of this cart, and without an address
+    /// Where the goods are taxed: at the destination of an order of this cart. Without an address,
     /// in the chosen country.
     pub fn destination(&self, requires_shipping: bool) -> Option<Destination> {
         let of_country = || {
@@ -262,7 +257,7 @@ impl CartContent {
         self.destination_address(requires_shipping).map(destination).or_else(of_country)
     }
 
-    /// The address that the goods are taxed at, if the buyer has named it.
+    /// The address at which the goods are taxed; `None` if the cart does not have it.
     pub fn destination_address(&self, requires_shipping: bool) -> Option<&Address> {
         let (shipping, billing) = (self.shipping_address.as_ref(), self.billing_address.as_ref());
         let found = destination_address(requires_shipping, shipping, billing);

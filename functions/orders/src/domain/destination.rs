@@ -1,4 +1,4 @@
-//! The destination of an order: which address it is, and what depends on it.
+//! The destination of an order: the address that decides its tax.
 //!
 //! Goods that are shipped are taxed where they are shipped to. If nothing is shipped, the billing
 //! address is the destination, or without one the shipping address.
@@ -20,7 +20,7 @@ pub enum DestinationAddress {
 }
 
 impl DestinationAddress {
-    /// The member of a request.
+    /// The name of the address in a request.
     pub fn name(self) -> &'static str {
         match self {
             Self::Shipping => "shipping_address",
@@ -30,8 +30,8 @@ impl DestinationAddress {
 }
 
 impl PlacedOrder {
-    /// Whether something is shipped. Only the rules of a market say that nothing is: an order without
-    /// a market is always shipped.
+    /// Whether something is shipped. Only an order in a market can ship nothing: an order without a
+    /// market is always shipped.
     pub fn requires_shipping(&self) -> bool {
         self.price.as_ref().is_none_or(|price| price.shipping.is_some())
     }
@@ -82,9 +82,9 @@ pub fn possible_countries<'a>(
     countries
 }
 
-/// Whether an order to `before` costs the same if it is shipped to `after`: the country is the same,
-/// and, if the rules of a market decided its price, the region too, because tax rates can differ by
-/// region. An order without a destination has a price that depends on none.
+/// Whether an order to `before` costs the same if it is shipped to `after`: the country is the
+/// same, and, if the rules of a market decided its price, the region too, because tax rates can
+/// differ by region. An order without a destination has a price that depends on none.
 pub(super) fn keeps_price(
     price: Option<&Price>,
     before: Option<&Address>,

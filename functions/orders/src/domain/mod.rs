@@ -8,12 +8,12 @@
 //! - [`schedule`]: when the order is checked next, and which commands have no answer.
 //! - [`saga`]: applies an event to an order. [`command`]: the commands that an order sends to other
 //!   services.
-//! - [`order_request`]: the request to place an order. [`ordered_cart`]: the order that a cart becomes.
-//!   `destination`: what the price of an order depends on.
+//! - [`order_request`]: the request to place an order. [`ordered_cart`]: the order that a cart
+//!   becomes. `destination`: what the price of an order depends on.
 //! - [`product`]: the copy of a product. [`pricing`]: the price of goods with promotions, shipping
 //!   and tax.
-//! - [`quote`]: what requested goods cost. [`price_preview`]: the request for an estimate.
-//! - [`cart`]: what a visitor or a user wants to order.
+//! - [`quote`]: the prices of requested goods. [`price_preview`]: the request for an estimate.
+//! - [`cart`]: the products that a visitor or a user wants to order.
 //! - [`number`]: the number of an order, which people read.
 //! - [`unpaid`]: the limits on unpaid orders.
 //! - [`sale`]: what the ledger books of the order.

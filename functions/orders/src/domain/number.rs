@@ -1,4 +1,4 @@
-//! The number of an order, which people read and type.
+//! The number of an order, for people to read and type.
 
 use std::fmt::{self, Write};
 
@@ -98,6 +98,7 @@ mod tests {
             assert!(characters.into_iter().all(|b| DIGITS.contains(&b)), "{number}");
         }
     }
+
     #[test]
     fn number_is_read_as_people_type_it() {
         let number = OrderNumber::parse("10JK-MNPQ-RSTV").unwrap();

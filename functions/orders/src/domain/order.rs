@@ -31,12 +31,12 @@ pub struct Order {
 }
 
 impl Order {
-    /// Prices the requested items and places an order of them. `pricing` has the rules of the
-    /// request's market for the country of its destination, if there are any.
+    /// Prices the requested items and places an order of them. `rules` has the rules of the
+    /// request's market for the countries of its addresses, if the market has any.
     ///
     /// # Errors
-    /// If a product is unknown or its quantity exceeds its limit, the goods cannot be ordered in the
-    /// market, or the total is too large or not the one that the buyer expected.
+    /// If a product is unknown or its quantity exceeds its limit, the goods cannot be ordered in
+    /// the market, or the total is too large or not the one that the buyer expected.
     pub fn place(
         placement: Placement,
         of_items: OrderOfItems,

@@ -1,5 +1,5 @@
-//! The request to place an order, in two forms: of items, or of a cart. Deserializing it checks every
-//! rule that needs no stored data.
+//! The request to place an order, in two forms: of items, or of a cart. Deserializing it checks
+//! every rule that needs no stored data.
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use shared::{
@@ -22,8 +22,8 @@ pub const MAX_LINES: usize = 40;
 /// Maximum quantity of one product.
 pub const MAX_QUANTITY: u32 = 999;
 
-/// A request to place an order: of items, or of a cart. It contains no prices: the catalogue and the
-/// rules of the market decide them.
+/// A request to place an order: of items, or of a cart. It contains no prices: the catalogue and
+/// the rules of the market decide them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(untagged)]
@@ -45,12 +45,13 @@ pub struct OrderOfItems {
     /// The method to charge as soon as the stock is reserved. Without one, the buyer pays with
     /// `POST /payments`.
     pub payment_method: Option<PaymentMethod>,
-    /// Where the goods are shipped to and taxed. An order in a market needs one if goods are shipped.
+    /// Where the goods are shipped to and taxed. An order in a market needs one if goods are
+    /// shipped.
     pub shipping_address: Option<Address>,
     // The fields below are absent if they are not set, so that the fingerprint of a request without
     // them does not depend on the release.
-    /// The address on the invoice, if it differs from the shipping address. If nothing is shipped, an
-    /// order in a market is taxed at this address.
+    /// The address on the invoice, if it differs from the shipping address. If nothing is shipped,
+    /// an order in a market is taxed at this address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub billing_address: Option<Address>,
     /// The tax number of the buyer. It is kept and printed, and changes no price.
@@ -212,8 +213,8 @@ fn reject<T, E: Error>(
 }
 
 impl OrderOfItems {
-    /// The market and the countries whose rules may price the order. Empty if it has no market, or no
-    /// destination.
+    /// The market and the countries whose rules may price the order. Empty if it has no market, or
+    /// no destination.
     pub fn rules(&self) -> Vec<(&MarketId, &CountryCode)> {
         let Some(market) = &self.market else { return Vec::new() };
         let (shipping, billing) = (self.shipping_address.as_ref(), self.billing_address.as_ref());
@@ -222,7 +223,7 @@ impl OrderOfItems {
     }
 
     pub fn products(&self) -> Vec<ProductId> {
-        self.items.merged().into_iter().map(|(_, product, _)| product).collect()
+        self.items.merged().into_iter().map(|item| item.product_id).collect()
     }
 }
 
@@ -249,19 +250,28 @@ struct RequestedItem {
 #[serde(try_from = "u32", into = "u32")]
 pub(super) struct Quantity(pub(super) u32);
 
+/// The items of one product in a request, merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MergedItem {
+    /// Index of the product's first item in the request, from 0.
+    pub position: usize,
+    pub product_id: ProductId,
+    pub quantity: u32,
+}
+
 impl Items {
-    /// The lines, one per product and sorted by it. Each has the index of its first item in the
-    /// request, the product, and the quantity.
-    pub(super) fn merged(&self) -> Vec<(usize, ProductId, u32)> {
-        let mut lines: Vec<(usize, ProductId, u32)> = Vec::new();
+    /// The merged items, one per product and sorted by it.
+    pub(super) fn merged(&self) -> Vec<MergedItem> {
+        let mut merged: Vec<MergedItem> = Vec::new();
         for (position, item) in self.0.iter().enumerate() {
-            match lines.iter_mut().find(|line| line.1 == item.product_id) {
-                Some(line) => line.2 += item.quantity.0,
-                None => lines.push((position, item.product_id, item.quantity.0)),
+            let (product_id, quantity) = (item.product_id, item.quantity.0);
+            match merged.iter_mut().find(|known| known.product_id == product_id) {
+                Some(known) => known.quantity += quantity,
+                None => merged.push(MergedItem { position, product_id, quantity }),
             }
         }
-        lines.sort_by_key(|line| line.1);
-        lines
+        merged.sort_by_key(|item| item.product_id);
+        merged
     }
 }
 
@@ -273,7 +283,7 @@ impl TryFrom<Vec<RequestedItem>> for Items {
             return Err(Violation::out_of_range(format!("An order has 1 to {MAX_LINES} items.")));
         }
         let items = Self(items);
-        if items.merged().iter().any(|line| line.2 > MAX_QUANTITY) {
+        if items.merged().iter().any(|item| item.quantity > MAX_QUANTITY) {
             return Err(Violation::out_of_range(format!(
                 "An order has at most {MAX_QUANTITY} of one product, in all lines together."
             )));

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn request_for_an_ordered_cart_is_told_apart() {
+    fn other_requests_for_an_ordered_cart_are_distinguished() {
         let (same, order) = ordered();
         let other_body = RequestIdentity { fingerprint: "other".to_owned(), ..same.clone() };
         let other_key = RequestIdentity { request_id: ids::derive(&["other"]), ..same.clone() };

@@ -3,11 +3,15 @@
 use serde::{Deserialize, Serialize};
 use shared::{
     address::{Address, AddressLine, CountryCode},
-    ids::{ProductId, ShippingMethodId},
+    ids::ShippingMethodId,
     market::MarketId,
 };
 
-use super::{order_request::Items, pricing::Destination, quote::destination};
+use super::{
+    order_request::{Items, MergedItem},
+    pricing::Destination,
+    quote::destination,
+};
 
 /// Goods in a market, and where they are shipped to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,9 +34,8 @@ pub struct PricePreviewRequest {
 }
 
 impl PricePreviewRequest {
-    /// The lines, one per product and sorted by it. Each has the index of its first line in the
-    /// request, the product, and the quantity.
-    pub fn lines(&self) -> Vec<(usize, ProductId, u32)> {
+    /// The merged lines, one per product and sorted by it.
+    pub fn lines(&self) -> Vec<MergedItem> {
         self.lines.merged()
     }
 

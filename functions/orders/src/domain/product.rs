@@ -1,4 +1,4 @@
-//! The copy of a product: what the catalogue last published of it.
+//! The copy of a product, as the catalogue last published it.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -16,7 +16,7 @@ pub struct Product {
     pub product_id: ProductId,
     pub sku: String,
     pub name: String,
-    /// The price of all markets with its currency that have none of their own in `prices`.
+    /// The price in all markets with its currency for which `prices` has no price.
     pub price: Money,
     /// Whether the product can be ordered.
     pub active: bool,
@@ -84,9 +84,9 @@ impl Product {
         }
     }
 
-    /// The price of the market, else that of its currency. A price of the market in another
-    /// currency is returned as it is: the product is then not sold there, instead of at a price
-    /// that the shop did not choose for this market.
+    /// The price of the market, or else that of its currency. A price of the market in another
+    /// currency is returned unchanged: the product is then not sold in the market. It is not sold
+    /// at a price that the shop did not choose for this market.
     fn unit_price(
         &self,
         market: &MarketId,

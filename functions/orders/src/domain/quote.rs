@@ -1,16 +1,17 @@
-//! What goods cost: at the prices of the catalogue, or by the rules of a market. Estimates, carts and
-//! orders use the same function, [`quote`], so goods without a refusal are ordered at this price.
+//! The prices of goods: those of the catalogue, or those by the rules of a market. Estimates, carts
+//! and orders use the same function, [`quote`], so goods without a refusal are ordered at this
+//! price.
 
 use shared::{
     address::Address,
     clock::Timestamp,
-    ids::{ProductId, ShippingMethodId},
+    ids::ShippingMethodId,
     money::{MAX_AMOUNT, Money},
 };
 
 use super::{
     destination::DestinationAddress,
-    order_request::OrderOfItems,
+    order_request::{MergedItem, OrderOfItems},
     placement::{OrderLine, PlacementError, Totals},
     pricing::{
         self, Destination, Estimate, Line, Price, PriceRequest, PricedShipping, Pricing, Refusal,
@@ -28,13 +29,13 @@ pub enum MarketError {
     /// A shipping method was chosen without a market.
     #[error("shipping method belongs to a market")]
     MarketRequired,
-    /// Nothing says where the goods are shipped to and taxed.
+    /// The goods are shipped, and the order has no shipping address.
     #[error("order in a market needs a shipping address")]
     ShippingAddressRequired,
-    /// Nothing is shipped, and nothing says where the goods are taxed.
+    /// Nothing is shipped, and the order has no address at which the goods are taxed.
     #[error("order in a market that ships nothing needs a billing address")]
     BillingAddressRequired,
-    /// There are no rules of the market for the country.
+    /// The market has no rules for the country.
     #[error("market has no rules for the country")]
     UnknownMarket,
     /// A product has no price in the market.
@@ -64,7 +65,7 @@ pub struct RequestedLine<'a> {
     pub product: &'a Product,
 }
 
-/// What decides the prices of goods.
+/// The terms by which goods are priced.
 #[derive(Clone, Copy, Debug)]
 pub enum Terms<'a> {
     /// The prices of the catalogue, without shipping costs and tax.
@@ -95,8 +96,8 @@ pub struct Quote {
     pub price: Option<Price>,
     /// Empty if the goods can be ordered at this price.
     pub refusals: Vec<Refusal>,
-    /// The shipping methods that the goods can use, the cheapest first; or why nothing can be
-    /// priced at the destination. Empty at the prices of the catalogue.
+    /// The shipping methods that the goods can use, the cheapest first. An error has the reasons
+    /// why nothing can be priced at the destination. Empty at the prices of the catalogue.
     pub shipping_options: Result<Vec<PricedShipping>, Vec<Refusal>>,
 }
 
@@ -112,11 +113,11 @@ pub struct QuotedLine {
 /// # Errors
 /// If a product is unknown or no longer sold, or its quantity exceeds its limit.
 pub fn requested_lines(
-    lines: impl IntoIterator<Item = (usize, ProductId, u32)>,
+    items: impl IntoIterator<Item = MergedItem>,
     products: &[Product],
     max_per_order: u32,
 ) -> Result<Vec<RequestedLine<'_>>, PlacementError> {
-    let line = |(position, product_id, quantity)| {
+    let line = |MergedItem { position, product_id, quantity }| {
         let product =
             products.iter().find(|product| product.product_id == product_id && product.active);
         let product = product.ok_or(PlacementError::UnknownProduct { position })?;
@@ -126,7 +127,7 @@ pub fn requested_lines(
         }
         Ok(RequestedLine { position, quantity, product })
     };
-    lines.into_iter().map(line).collect()
+    items.into_iter().map(line).collect()
 }
 
 /// Prices goods that may not be ready to be ordered. `owner` identifies the lines: it is the id of
@@ -146,7 +147,7 @@ pub fn quote(owner: &str, requested: &[RequestedLine<'_>], terms: &Terms<'_>) ->
     quote
 }
 
-/// Returns what decides the prices of an order.
+/// Returns the terms by which an order is priced.
 ///
 /// # Errors
 /// If the order has a market and no destination or no rules for it, or a shipping method and no
@@ -178,7 +179,7 @@ fn at_catalogue_prices(owner: &str, requested: &[RequestedLine<'_>]) -> Quote {
     Quote { lines, totals, price: None, refusals, shipping_options: Ok(Vec::new()) }
 }
 
-/// Returns the totals; `None` without lines, because nothing then decides their currency.
+/// Returns the totals; `None` without lines, because then their currency is unknown.
 fn catalogue_totals(lines: &[QuotedLine]) -> Result<Option<Totals>, Refusal> {
     let Some(currency) = lines.first().map(|line| line.line.unit_price.currency) else {
         return Ok(None);
@@ -270,7 +271,7 @@ impl RequestedLine<'_> {
     }
 }
 
-/// Where goods are taxed whose destination is this address.
+/// The tax destination of goods that are shipped or billed to this address.
 pub fn destination(address: &Address) -> Destination {
     let region = address.region.as_ref().map(ToString::to_string);
     Destination { country: address.country.clone(), region }
@@ -294,9 +295,8 @@ fn refused(
         (Refusal::ShippingUnavailable, _) => MarketError::ShippingUnavailable,
         (Refusal::ShippingMethodRequired, _) => MarketError::ShippingMethodRequired,
         (Refusal::BelowMinimum { minimum }, Terms::Market(purchase)) => {
-            let minimum = i64::try_from(*minimum).unwrap_or(i64::MAX);
             let currency = purchase.pricing.document.currency;
-            MarketError::BelowMinimum { minimum: Money::new(minimum, currency) }
+            MarketError::BelowMinimum { minimum: pricing::minimum_total(*minimum, currency) }
         }
         (Refusal::AmountTooLarge, _) => return PlacementError::AmountTooLarge,
         (Refusal::CurrencyMismatch, _) => return PlacementError::CurrencyMismatch,

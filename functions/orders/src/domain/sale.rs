@@ -1,13 +1,13 @@
-//! The sale of an order, which the ledger books: what the shop earns with it, and how much of that
-//! is reversed because money was returned to the buyer.
+//! The sale of an order, which the ledger records: the revenue and tax of the order, and how much
+//! of them is reversed because money was returned to the buyer.
 //!
-//! An order is sold by the change that confirms it, and never before: an order that ends unpaid, or
-//! is paid too late, has no sale. A cancellation does not reverse a sale. Each amount that is
-//! returned does, in the proportion of the parts.
+//! The change that confirms an order is its sale. An order that ends unpaid, or is paid too late,
+//! has no sale. A cancellation does not reverse a sale. Each returned amount does, in proportion to
+//! the parts.
 //!
-//! What is reversed depends only on the amount that is returned now. So it shrinks again if a refund
-//! fails after it succeeded, or a bank reinstates a disputed amount, and it is the whole sale if the
-//! whole total is returned, whatever the steps were.
+//! The reversal depends only on the amount that is returned now. It falls if a refund fails after
+//! it succeeded, or if a bank reinstates a disputed amount. It is the whole sale if the whole total
+//! is returned, in one step or several.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use shared::money::allocate;
 
 use super::{history::HistoryEntry, order::Order, placement::PlacedOrder, state::Status};
 
-/// A part of what the buyer pays.
+/// A part of the total.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SalePart {
     /// The goods without tax. The whole total of an order without a market.
@@ -26,8 +26,8 @@ pub enum SalePart {
     Tax(String),
 }
 
-/// Minor units by part. The order of the parts decides which of two equal fractions gets the unit
-/// that is left, so the ledger sorts them in the same way.
+/// Minor units by part. The order of the parts decides which of two equal fractions gets the
+/// remaining unit, so the ledger sorts them in the same way.
 pub type Parts = BTreeMap<SalePart, i64>;
 
 /// The sale of an order that was confirmed.

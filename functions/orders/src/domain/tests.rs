@@ -1,10 +1,10 @@
 //! Tests of the domain: fixtures, every kind of event, the states that events reach, and the
 //! invariants of every step.
 //!
-//! [`machine`] tests the whole state machine, [`free`] that of orders of total 0, [`unshipped`] that
-//! of orders that ship nothing, [`placement`] the prices and limits from the catalogue,
-//! [`ordered_cart`] the orders of carts, and [`waiting`] commands without an answer. The other modules
-//! are named after their subject.
+//! [`machine`] tests the whole state machine, [`free`] that of orders of total 0, [`unshipped`]
+//! that of orders that ship nothing, [`placement`] the prices and limits from the catalogue,
+//! [`ordered_cart`] the orders of carts, and [`waiting`] commands without an answer. The other
+//! modules are named after their subject.
 
 mod actions;
 mod address;

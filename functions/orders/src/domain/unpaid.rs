@@ -4,7 +4,7 @@
 //! One item lists a buyer's orders with the payment deadline of each ([`UnpaidOrders`]). An entry
 //! past its deadline does not count. An order that is paid, cancelled or failed keeps its entry
 //! until then, so that it costs no write. Only a full list is compared with the orders themselves:
-//! those that no longer wait for their payment make room.
+//! those that no longer wait for their payment do not count.
 
 use std::{collections::BTreeMap, time::Duration};
 

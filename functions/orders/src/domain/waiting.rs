@@ -1,10 +1,10 @@
-//! What an order waits for now. Everything follows from its stored state.
+//! The commands and reviews that an order waits for now, derived from its stored state.
 
 use shared::clock::Timestamp;
 
 use super::order::Order;
 
-/// Who has to act before the order continues.
+/// The party that has to act before the order continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Party {
     Inventory,
@@ -96,7 +96,7 @@ mod tests {
             assert_eq!(reviews, order.progress.review_reasons().collect::<Vec<_>>());
             for Waiting { party, since, next_check_at, until, .. } in waiting {
                 seen.insert(party.name());
-                // A service is asked again; the buyer has a deadline; an operator has neither.
+                // A service has a start, the buyer a deadline, an operator neither.
                 let is_service = matches!(party, Party::Inventory | Party::Payments);
                 assert_eq!(since.is_some(), is_service, "{party:?}");
                 assert_eq!(until.is_some(), party == Party::Buyer);

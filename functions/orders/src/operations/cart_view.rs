@@ -27,8 +27,8 @@ pub struct CartView<'a> {
     id: CartId,
     /// Incremented by every change. An order names the version that the buyer saw.
     version: u64,
-    /// Opens the cart of a guest, in the header `X-Cart-Token`. Only the answer that creates the cart
-    /// contains it.
+    /// Opens the cart of a guest, in the header `X-Cart-Token`. Only the answer that creates the
+    /// cart contains it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     cart_token: Option<String>,
@@ -66,7 +66,8 @@ pub struct CartView<'a> {
     expires_at: Timestamp,
 }
 
-/// A line of a cart. Prices are null if the product cannot be ordered, or nothing decides its price.
+/// A line of a cart. Prices are null if the product cannot be ordered, or nothing decides its
+/// price.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 struct CartLineView {

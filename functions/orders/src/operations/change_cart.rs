@@ -39,7 +39,7 @@ use crate::{
     ),
 ))]
 pub async fn change_cart(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {
-    let opener = carts::opener(&request)?;
+    let credentials = carts::credentials(&request)?;
     let cart_id: CartId = request.path_id("cart_id", "cart")?;
     let change: CartChange = request.json()?;
     change.check().map_err(OrderError::from)?;
@@ -49,7 +49,7 @@ pub async fn change_cart(orders: Arc<Orders>, request: Request) -> Result<Respon
     let mut known: Option<CartPrices> = None;
     for attempt in 0..MAX_CART_ATTEMPTS {
         let found = stored.ok_or(CartError::NotFound);
-        let cart = found.and_then(|cart| cart.open(&opener, stamp.now));
+        let cart = found.and_then(|cart| cart.authorize(&credentials, stamp.now));
         let cart = cart.map_err(OrderError::from)?;
         // With the lines of before, because the new ones depend on the products.
         let fields = change.fields_after(&cart.content);

@@ -1,6 +1,6 @@
 //! `POST /carts`: creates a cart, or returns the open cart of the user.
 //!
-//! - A visitor gets a new cart of a guest, with the token that opens it.
+//! - A visitor gets a new guest's cart, and its token.
 //! - A user has one open cart. `MINE#<user>` names it, and is written in one transaction with a new
 //!   cart, on condition of its version. So concurrent requests create one cart.
 //! - With `from_order`, the user's open cart takes the lines of an order. If it has no lines, a new
@@ -20,15 +20,15 @@ use crate::{
     Orders,
     carts::{self, MAX_CART_ATTEMPTS},
     domain::cart::{
-        Cart, CartContent, CartError, CartOwner, CartQuote, CartToken, CreateCart, Opener, Stamp,
-        Warning,
+        Cart, CartContent, CartError, CartOwner, CartQuote, CartToken, CreateCart, Credentials,
+        Stamp, Warning,
     },
     error::OrderError,
     store::carts::{CartWrite, OwnCart, OwnCartWrite},
 };
 
-/// Creates a cart and returns `201` with it. With an access token, it returns the user's open cart if
-/// there is one (`200`). With `from_order`, that cart takes the lines of the order; a repeated
+/// Creates a cart and returns `201` with it. With an access token, it returns the user's open cart
+/// if there is one (`200`). With `from_order`, that cart takes the lines of the order; a repeated
 /// request changes nothing.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
@@ -114,7 +114,7 @@ async fn create_for_user(
     Err(OrderError::from(CartError::Busy).into())
 }
 
-/// A cart that is returned.
+/// A cart to return.
 struct Answer {
     cart: Cart,
     quote: CartQuote,
@@ -135,7 +135,7 @@ impl Answer {
     }
 }
 
-/// Returns which cart is that of the user, and the cart if it is open.
+/// Reads the item that names the cart of the user, and the cart if it is open.
 async fn find_open_cart(
     orders: &Orders,
     caller: &Caller,
@@ -143,12 +143,12 @@ async fn find_open_cart(
 ) -> Result<(Option<OwnCart>, Option<Cart>), OrderError> {
     let own = orders.store.find_own_cart(caller.user_id).await?;
     let Some(OwnCart { cart_id, .. }) = own else { return Ok((None, None)) };
-    let owner = Opener { user_id: Some(caller.user_id), token: None };
+    let owner = Credentials { user_id: Some(caller.user_id), token: None };
     let cart = orders.store.find_cart(cart_id).await?;
-    Ok((own, cart.and_then(|cart| cart.open(&owner, stamp.now).ok())))
+    Ok((own, cart.and_then(|cart| cart.authorize(&owner, stamp.now).ok())))
 }
 
-/// Returns what a cart takes over from an order of the user.
+/// Returns the content that a cart copies from an order of the user.
 async fn content_of_order(
     orders: &Orders,
     caller: &Caller,

@@ -41,7 +41,7 @@ use crate::{
     domain::{
         Order, Placement,
         buyer::Contact,
-        cart::{Cart, CartError, Opener},
+        cart::{Cart, CartError, Credentials},
         order_request::{OrderOfCart, OrderOfItems, OrderRequest},
         ordered_cart::{OrderedCart, Repetition, RequestIdentity, order_id_of_cart},
         placement::PlacementError,
@@ -63,17 +63,18 @@ const OPERATION: &str = "create-order";
 const MAX_PLACE_ATTEMPTS: u32 = 24;
 
 /// Places an order and returns `201` with it. A repeated `Idempotency-Key` returns the first
-/// response again. The buyer must pay the order before `expires_at`; an order of total 0 is confirmed
-/// without a payment. An account with an unverified e-mail address has less time to pay and may have
-/// fewer unpaid orders at once.
+/// response again. The buyer must pay the order before `expires_at`; an order of total 0 is
+/// confirmed without a payment. An account with an unverified e-mail address has less time to pay
+/// and may have fewer unpaid orders at once.
 ///
-/// With a market, its rules decide prices, shipping and tax. If nothing is shipped, the order needs no
-/// shipping address and no shipping method, and is taxed at its billing address. `expected_total` protects the buyer from
-/// a change of the price: if it differs, nothing is ordered, and the problem has the new price.
+/// With a market, its rules decide prices, shipping and tax. If nothing is shipped, the order needs
+/// no shipping address and no shipping method, and is taxed at its billing address.
+/// `expected_total` protects the buyer from a change of the price: if it differs, nothing is
+/// ordered, and the problem has the new price.
 ///
-/// An order of a cart names the caller's own cart, the version and the total that the buyer has seen.
-/// A cart that has changed is returned in the problem, and nothing is ordered. A cart becomes at most
-/// one order: a request with another `Idempotency-Key` is `409` with the id of that order.
+/// An order of a cart names the caller's own cart, the version and the total that the buyer has
+/// seen. A cart that has changed is returned in the problem, and nothing is ordered. A cart becomes
+/// at most one order: a request with another `Idempotency-Key` is `409` with the id of that order.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders",
@@ -96,7 +97,7 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
     let key = request.idempotency_key()?;
     let order_request: OrderRequest = request.json()?;
     let network = network_name(&orders, request.source_ip()).await.map_err(OrderError::from)?;
-    let attempt = Attempt {
+    let placement_request = PlacementRequest {
         identity: RequestIdentity {
             user_id: buyer.user_id,
             request_id: key.derive_id(&buyer, OPERATION),
@@ -110,14 +111,14 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
     };
     match order_request {
         OrderRequest::Items(of_items) => {
-            attempt.order_items(key.derive_id(&buyer, OPERATION), of_items).await
+            placement_request.order_items(key.derive_id(&buyer, OPERATION), of_items).await
         }
-        OrderRequest::Cart(of_cart) => attempt.order_cart(of_cart).await,
+        OrderRequest::Cart(of_cart) => placement_request.order_cart(of_cart).await,
     }
 }
 
 /// One request to place an order.
-struct Attempt<'a> {
+struct PlacementRequest<'a> {
     orders: &'a Orders,
     request: &'a Request,
     buyer: &'a Caller,
@@ -127,20 +128,20 @@ struct Attempt<'a> {
     now: Timestamp,
 }
 
-impl Attempt<'_> {
+impl PlacementRequest<'_> {
     async fn order_items(
         &self,
         order_id: OrderId,
         of_items: OrderOfItems,
     ) -> Result<Response, Problem> {
-        let Attempt { orders, now, .. } = *self;
+        let PlacementRequest { orders, now, .. } = *self;
         let (rules, products) = (of_items.rules(), of_items.products());
         let (snapshot, goods) = orders
             .store
             .read_for_placement(order_id, self.identity.user_id, &self.network, &rules, &products)
             .await?;
         if let Some(order) = snapshot.existing {
-            return self.answer_again(&order);
+            return self.replay(&order);
         }
         let placement = self.placement(order_id, None, &snapshot.usage);
         let PriceInputs { rules, products } = goods;
@@ -150,7 +151,7 @@ impl Attempt<'_> {
     }
 
     async fn order_cart(&self, of_cart: OrderOfCart) -> Result<Response, Problem> {
-        let Attempt { orders, now, .. } = *self;
+        let PlacementRequest { orders, now, .. } = *self;
         let order_id = order_id_of_cart(of_cart.cart_id);
         let (snapshot, cart) = orders
             .store
@@ -162,12 +163,14 @@ impl Attempt<'_> {
             )
             .await?;
         if let Some(order) = snapshot.existing {
-            return self.answer_again(&order);
+            return self.replay(&order);
         }
-        let cart = match self.open(cart) {
+        let cart = match self.authorize(cart) {
             Ok(cart) => cart,
             // The batch read is not a snapshot: the cart was ordered after the read of its order.
-            Err(CartError::Ordered { order_id }) => return self.answer_ordered(order_id).await,
+            Err(CartError::Ordered { order_id }) => {
+                return self.replay_ordered_cart(order_id).await;
+            }
             Err(error) => return Err(OrderError::from(error).into()),
         };
         if cart.version != of_cart.cart_version {
@@ -185,9 +188,9 @@ impl Attempt<'_> {
     }
 
     /// The cart, if it is the buyer's own and can be ordered.
-    fn open(&self, cart: Option<Cart>) -> Result<Cart, CartError> {
-        let opener = Opener { user_id: Some(self.identity.user_id), token: None };
-        cart.ok_or(CartError::NotFound)?.open(&opener, self.now)
+    fn authorize(&self, cart: Option<Cart>) -> Result<Cart, CartError> {
+        let credentials = Credentials { user_id: Some(self.identity.user_id), token: None };
+        cart.ok_or(CartError::NotFound)?.authorize(&credentials, self.now)
     }
 
     fn placement(
@@ -196,7 +199,7 @@ impl Attempt<'_> {
         cart: Option<OrderedCart>,
         usage: &LimitUsage,
     ) -> Placement {
-        let Attempt { orders, buyer, .. } = self;
+        let PlacementRequest { orders, buyer, .. } = self;
         Placement {
             order_id,
             user_id: buyer.user_id,
@@ -216,9 +219,9 @@ impl Attempt<'_> {
         cart: Option<&Cart>,
         mut usage: LimitUsage,
     ) -> Result<Response, Problem> {
-        let Attempt { orders, now, .. } = *self;
+        let PlacementRequest { orders, now, .. } = *self;
         for _ in 0..MAX_PLACE_ATTEMPTS {
-            let ended = check_limits(orders, self.buyer.email_verified, &usage, now).await?;
+            let ended = self.check_limits(&usage).await?;
             let write = PlacementWrite {
                 order,
                 cart,
@@ -230,15 +233,33 @@ impl Attempt<'_> {
             };
             match orders.store.place(write).await? {
                 PlaceOutcome::Written => return Ok(self.created(order)),
-                PlaceOutcome::AlreadyPlaced(order) => return self.answer_again(&order),
+                PlaceOutcome::AlreadyPlaced(order) => return self.replay(&order),
                 PlaceOutcome::CartChanged(cart) => {
-                    let cart = self.open(cart.map(|cart| *cart)).map_err(OrderError::from)?;
+                    let cart = self.authorize(cart.map(|cart| *cart)).map_err(OrderError::from)?;
                     return Err(self.cart_changed(&cart).await);
                 }
                 PlaceOutcome::VersionConflict(current) => usage = current,
             }
         }
         Err(OrderError::Contended.into())
+    }
+
+    /// Checks that the buyer and the network may have another unpaid order. If the buyer's list is
+    /// full, this reads its orders: those that are paid, cancelled or failed, and those that wait
+    /// for the shop, do not count. Returns the listed orders that are paid, cancelled or failed.
+    async fn check_limits(&self, usage: &LimitUsage) -> Result<Vec<OrderId>, OrderError> {
+        let PlacementRequest { orders, buyer, now, .. } = *self;
+        let reached = match orders.limits.check(buyer.email_verified, usage, now) {
+            Err(reached @ PlacementError::TooManyUnpaid { .. }) => reached,
+            other => return Ok(other.map(|()| Vec::new())?),
+        };
+        let uncounted = orders.store.uncounted(&usage.unpaid, now).await?;
+        if uncounted == Uncounted::default() {
+            return Err(reached.into());
+        }
+        let counted = LimitUsage { unpaid: usage.unpaid.without(&uncounted), ..usage.clone() };
+        orders.limits.check(buyer.email_verified, &counted, now)?;
+        Ok(uncounted.ended)
     }
 
     /// The problem of a cart that changed since its buyer saw it.
@@ -249,16 +270,16 @@ impl Attempt<'_> {
         }
     }
 
-    /// Answers a request for a cart that became this order while it was read.
-    async fn answer_ordered(&self, order_id: OrderId) -> Result<Response, Problem> {
+    /// Replays the order that the cart became while it was read.
+    async fn replay_ordered_cart(&self, order_id: OrderId) -> Result<Response, Problem> {
         let found = self.orders.store.find_many(&[order_id]).await?;
         let (_, found) = found.into_iter().next().ok_or(OrderError::Contended)?;
-        self.answer_again(&found?.order)
+        self.replay(&found?.order)
     }
 
     /// Returns the first response again, with the buyer's current personal data (see
     /// [`Order::as_placed`]). Rejects another request with the same key or for the same cart.
-    fn answer_again(&self, order: &Order) -> Result<Response, Problem> {
+    fn replay(&self, order: &Order) -> Result<Response, Problem> {
         let order_id = order.placed.order_id;
         match order.repetition(&self.identity) {
             Repetition::Same => Ok(http::replayed(self.created(order))),
@@ -281,26 +302,4 @@ impl Attempt<'_> {
 async fn network_name(orders: &Orders, source_ip: &str) -> Result<String, SecretError> {
     let keys = orders.secrets.keys("orders-key").await?.derive("network");
     Ok(throttle::network_name(*keys.active(), source_ip))
-}
-
-/// Checks that the buyer and the network may have another unpaid order. If the buyer's list is
-/// full, this reads its orders: those that are paid, cancelled or failed, and those that wait for
-/// the shop, do not count. Returns the listed orders that are paid, cancelled or failed.
-async fn check_limits(
-    orders: &Orders,
-    email_verified: bool,
-    usage: &LimitUsage,
-    now: Timestamp,
-) -> Result<Vec<OrderId>, OrderError> {
-    let reached = match orders.limits.check(email_verified, usage, now) {
-        Err(reached @ PlacementError::TooManyUnpaid { .. }) => reached,
-        other => return Ok(other.map(|()| Vec::new())?),
-    };
-    let uncounted = orders.store.uncounted(&usage.unpaid, now).await?;
-    if uncounted == Uncounted::default() {
-        return Err(reached.into());
-    }
-    let counted = LimitUsage { unpaid: usage.unpaid.without(&uncounted), ..usage.clone() };
-    orders.limits.check(email_verified, &counted, now)?;
-    Ok(uncounted.ended)
 }

@@ -1,5 +1,5 @@
-//! `GET /orders/{order_id}/timeline`: returns the facts of an order in time order, and what it waits
-//! for now.
+//! `GET /orders/{order_id}/timeline`: returns the facts of an order in time order, and what it
+//! waits for now.
 
 use std::sync::Arc;
 
@@ -36,7 +36,8 @@ struct OrderTimeline<'a> {
     facts: Vec<TimelineFact<'a>>,
     /// The number of facts removed from the middle.
     facts_omitted: u32,
-    /// Who has to act before the order continues. Empty if the order continues by itself or is finished.
+    /// Who has to act before the order continues. Empty if the order continues by itself or is
+    /// finished.
     waiting_for: Vec<TimelineWait<'a>>,
     /// How often the pending commands were sent again, in total.
     commands_sent_again: u64,

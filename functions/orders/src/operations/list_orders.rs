@@ -4,7 +4,8 @@
 //! until the page is full, but at most 500 orders: if the filters reject most of them, the page
 //! contains fewer than `limit` orders, or none, although `next_cursor` is present.
 //!
-//! A number has its own index, which names the order; the order is then read. Its page is the only one.
+//! A number has its own index, which names the order; the order is then read. Its page is the only
+//! one.
 
 use std::sync::Arc;
 

@@ -7,16 +7,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use shared::{
     http::{self, Request, Response},
-    ids::CartId,
     problem::Problem,
 };
 
 use super::refusal_view::RefusalView;
-use crate::{
-    Orders, carts,
-    domain::{cart::CartError, pricing::PricedShipping},
-    error::OrderError,
-};
+use crate::{Orders, carts, domain::pricing::PricedShipping};
 
 /// The shipping methods that a cart can use.
 #[derive(Debug, Serialize)]
@@ -33,7 +28,7 @@ struct ShippingOptionsView {
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/carts/{cart_id}/shipping-options",
-    params(("cart_id" = CartId, Path, description = "The cart."), shared::api_document::CartToken),
+    params(("cart_id" = shared::ids::CartId, Path, description = "The cart."), shared::api_document::CartToken),
     responses((status = 200, description = "The shipping methods.", body = ShippingOptionsView)),
     security((), ("bearer" = [])),
     extensions(("x-roles" = json!(["anonymous", "user", "admin"])), ("x-problems" = json!(["cart_not_found", "410 cart_ordered"]))),
@@ -42,11 +37,9 @@ pub async fn list_shipping_options(
     orders: Arc<Orders>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let opener = carts::opener(&request)?;
-    let cart_id: CartId = request.path_id("cart_id", "cart")?;
-    let found = orders.store.find_cart(cart_id).await?.ok_or(CartError::NotFound);
-    let cart = found.and_then(|cart| cart.open(&opener, orders.clock.now()));
-    let cart = cart.map_err(OrderError::from)?;
+    let credentials = carts::credentials(&request)?;
+    let cart_id = request.path_id("cart_id", "cart")?;
+    let cart = orders.find_cart_for(&credentials, cart_id).await?;
     let (shipping_options, refusals) = match orders.quote_cart(&cart).await?.shipping_options {
         Ok(options) => (options, Vec::new()),
         Err(refusals) => (Vec::new(), refusals.iter().map(RefusalView::from).collect()),

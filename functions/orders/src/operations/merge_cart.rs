@@ -16,7 +16,7 @@ use crate::{
     Orders,
     carts::{self, MAX_CART_ATTEMPTS},
     domain::cart::{
-        Cart, CartError, CartState, CartToken, Merge, Opener, Stamp, Warning, WarningCode,
+        Cart, CartError, CartState, CartToken, Credentials, Merge, Stamp, Warning, WarningCode,
     },
     error::OrderError,
     store::carts::MergeWrite,
@@ -42,12 +42,13 @@ pub async fn merge_cart(orders: Arc<Orders>, request: Request) -> Result<Respons
     let cart_id: CartId = request.path_id("cart_id", "cart")?;
     let token = carts::cart_token(&request).filter(|token| token.cart_id != cart_id);
     let token = token.ok_or(OrderError::Cart(CartError::NotFound))?;
-    let owner = Opener { user_id: Some(caller.user_id), token: None };
+    let owner = Credentials { user_id: Some(caller.user_id), token: None };
 
     let stamp = orders.stamp();
     for attempt in 0..MAX_CART_ATTEMPTS {
         let (cart, guest) = orders.store.find_carts(cart_id, token.cart_id).await?;
-        let cart = cart.ok_or(CartError::NotFound).and_then(|cart| cart.open(&owner, stamp.now));
+        let cart =
+            cart.ok_or(CartError::NotFound).and_then(|cart| cart.authorize(&owner, stamp.now));
         let cart = cart.map_err(OrderError::from)?;
         let guest = guest.ok_or(CartError::NotFound);
         let guest = guest.and_then(|guest| mergeable(guest, &token, cart_id, stamp));
@@ -80,25 +81,25 @@ pub async fn merge_cart(orders: Arc<Orders>, request: Request) -> Result<Respons
 async fn unchanged(
     orders: &Orders,
     cart_id: CartId,
-    owner: &Opener,
+    owner: &Credentials,
     stamp: Stamp,
 ) -> Result<Response, Problem> {
     let found = orders.store.find_cart(cart_id).await?.ok_or(CartError::NotFound);
-    let cart = found.and_then(|cart| cart.open(owner, stamp.now)).map_err(OrderError::from)?;
+    let cart = found.and_then(|cart| cart.authorize(owner, stamp.now)).map_err(OrderError::from)?;
     let quote = orders.quote_cart(&cart).await?;
     Ok(http::ok(&CartView::new(&cart, &quote)))
 }
 
-/// Returns the guest's cart if the token opens it and it is open, or was merged into the cart of the
-/// user before.
+/// Returns the guest's cart if the token is that of the cart, and the cart is open or was merged
+/// into the cart of the user before.
 fn mergeable(
     guest: Cart,
     token: &CartToken,
     cart_id: CartId,
     stamp: Stamp,
 ) -> Result<Cart, CartError> {
-    let opener = Opener { user_id: None, token: Some(token.clone()) };
-    let is_known = guest.opens_for(&opener) && !guest.is_expired(stamp.now);
+    let credentials = Credentials { user_id: None, token: Some(token.clone()) };
+    let is_known = guest.is_owned_by(&credentials) && !guest.is_expired(stamp.now);
     let is_mergeable = matches!(guest.state, CartState::Open)
         || guest.state == CartState::Merged { into: cart_id };
     if is_known && is_mergeable { Ok(guest) } else { Err(CartError::NotFound) }

@@ -1,9 +1,9 @@
 //! `POST /prices/preview`: returns what goods would cost in a market.
 //!
-//! The price is that of an order at the same moment: both use the same function and the same copies.
-//! One batch read loads the products and the rules. It is eventually consistent, and an instance uses
-//! rules again for `PricingCacheSeconds`, so a price may be a few seconds old. Nothing is stored or
-//! reserved.
+//! The price is that of an order at the same moment: both use the same function and the same
+//! copies. One batch read loads the products and the rules. It is eventually consistent, and an
+//! instance caches rules for `PricingCacheSeconds`, so a price may be a few seconds old. Nothing is
+//! stored or reserved.
 
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ use crate::{
     Orders,
     domain::{
         OrderLine, Product, Totals,
+        order_request::MergedItem,
         placement::PlacementError,
         price_preview::PricePreviewRequest,
         pricing::{Price, PricedShipping, Pricing, Refusal},
@@ -41,14 +42,15 @@ pub struct PricePreview<'a> {
     pricing_version: u64,
     /// The goods that are sold in the market, one line per product and sorted by it.
     lines: Vec<OrderLine>,
-    /// Without goods that are not sold in the market, and without shipping while no available method
-    /// is chosen. Null if the tax is unknown or the total is too large.
+    /// Without goods that are not sold in the market, and without shipping while no available
+    /// method is chosen. Null if the tax is unknown or the total is too large.
     totals: Option<Totals>,
     /// How the totals are computed. Null like `totals`.
     price: Option<Price>,
     /// What prevents an order of these goods. Empty if they can be ordered at this total.
     refusals: Vec<RefusalView>,
-    /// The shipping methods that the goods can use, the cheapest first. Empty if nothing is shipped.
+    /// The shipping methods that the goods can use, the cheapest first. Empty if nothing is
+    /// shipped.
     shipping_options: Vec<PricedShipping>,
 }
 
@@ -75,13 +77,14 @@ pub async fn preview_prices(orders: Arc<Orders>, request: Request) -> Result<Res
 
     let now = orders.clock.now();
     let lines = preview.lines();
-    let kept = orders.pricing_cache.get(&preview.market, &destination.country, now);
-    let rules = kept.is_none().then_some((&preview.market, &destination.country));
-    let products: Vec<ProductId> = lines.iter().map(|(_, product, _)| *product).collect();
+    let cached = orders.pricing_cache.get(&preview.market, &destination.country, now);
+    let rules = cached.is_none().then_some((&preview.market, &destination.country));
+    let products: Vec<ProductId> = lines.iter().map(|line| line.product_id).collect();
     let inputs = orders.store.read_for_estimate(rules.as_slice(), &products).await?;
     let PriceInputs { rules, products } = inputs;
-    let read = rules.into_iter().next().map(|pricing| orders.pricing_cache.keep(pricing, now));
-    let pricing = kept.or(read).ok_or(OrderError::Placement(MarketError::UnknownMarket.into()))?;
+    let read = rules.into_iter().next().map(|pricing| orders.pricing_cache.insert(pricing, now));
+    let pricing =
+        cached.or(read).ok_or(OrderError::Placement(MarketError::UnknownMarket.into()))?;
 
     let shipping_method = preview.shipping_method;
     let purchase = Purchase { pricing: &pricing, destination: &destination, shipping_method, now };
@@ -92,7 +95,7 @@ pub async fn preview_prices(orders: Arc<Orders>, request: Request) -> Result<Res
 fn quote(
     orders: &Orders,
     purchase: &Purchase<'_>,
-    lines: Vec<(usize, ProductId, u32)>,
+    lines: Vec<MergedItem>,
     products: &[Product],
 ) -> Result<Quote, Problem> {
     let maximum = orders.limits.max_per_order;

@@ -6,9 +6,13 @@ use shared::{
     money::{Currency, Money},
 };
 
-use crate::domain::{cart::CartRefusal, pricing::Refusal};
+use crate::domain::{
+    cart::CartRefusal,
+    pricing::{Refusal, minimum_total},
+};
 
-/// A reason why goods cannot be ordered. The code is that of the problem that `POST /orders` returns.
+/// A reason why goods cannot be ordered. The code is that of the problem that `POST /orders`
+/// returns.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub(super) struct RefusalView {
@@ -29,8 +33,7 @@ impl RefusalView {
             Refusal::ShippingUnavailable => Self::plain("shipping_unavailable"),
             Refusal::ShippingMethodRequired => Self::plain("shipping_method_required"),
             Refusal::BelowMinimum { minimum } => {
-                let minimum = i64::try_from(*minimum).unwrap_or(i64::MAX);
-                let minimum = currency.map(|currency| Money::new(minimum, currency));
+                let minimum = currency.map(|currency| minimum_total(*minimum, currency));
                 Self { minimum, ..Self::plain("below_minimum") }
             }
             Refusal::AmountTooLarge => Self::plain("amount_too_large"),

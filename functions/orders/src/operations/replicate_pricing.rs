@@ -29,8 +29,8 @@ impl FromMessage for PricingChanged {
     }
 }
 
-/// Stores the document, unless the same or a newer version is stored. An unreadable document goes to
-/// the dead-letter queue, and the version before it stays in use.
+/// Stores the document, unless the same or a newer version is stored. An unreadable document goes
+/// to the dead-letter queue, and the version before it stays in use.
 pub async fn replicate_pricing(
     orders: Arc<Orders>,
     received: Received<PricingChanged>,

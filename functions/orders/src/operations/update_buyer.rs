@@ -2,8 +2,8 @@
 //!
 //! A settled order is rewritten at once. An unsettled order only records the change, and the write
 //! that settles it applies the change; see [`buyer`](crate::domain::buyer). A deletion also deletes
-//! the cart of the user. The operation is idempotent: a repeated message reads the user's orders and
-//! writes nothing.
+//! the cart of the user. The operation is idempotent: a repeated message reads the user's orders
+//! and writes nothing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -75,8 +75,8 @@ const WRITE_CONCURRENCY: usize = 16;
 /// returning the message to the queue.
 const WORK_TIME: Duration = Duration::from_secs(35);
 
-/// Applies the change to every order of the user, and deletes the cart of a deleted user. A failed order does not stop the others. If the
-/// time runs out or an order failed, the message is retried.
+/// Applies the change to every order of the user, and deletes the cart of a deleted user. A failed
+/// order does not stop the others. If the time runs out or an order failed, the message is retried.
 pub async fn update_buyer(
     orders: Arc<Orders>,
     received: Received<AccountChange>,

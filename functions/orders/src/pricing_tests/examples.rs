@@ -218,7 +218,7 @@ fn result_of(example: &Row, tables: &BTreeMap<&str, Vec<Row>>) -> [String; 5] {
 }
 
 #[test]
-fn worked_examples_have_their_prices() {
+fn worked_examples_have_the_documented_prices() {
     let tables = tables();
     let examples = &tables["no."];
     assert!(examples.len() >= 25, "{} examples", examples.len());

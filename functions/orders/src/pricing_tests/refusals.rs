@@ -24,7 +24,7 @@ fn product_without_a_price_in_the_currency_is_not_sold_here() {
     let expected = [1, 3, 4, 5].map(|number| Refusal::NotSoldHere { product_id: id(number) });
     assert_eq!(in_germany(rules(), &lines), expected);
     let estimate = estimate_in_germany(&pricing(rules()), &lines);
-    assert_eq!(estimate.priced.unwrap().totals.total.amount, 100, "what is sold has a price");
+    assert_eq!(estimate.priced.unwrap().totals.total.amount, 100, "the sold line has a price");
     assert_eq!(estimate.refusals, expected);
 }
 
@@ -158,7 +158,7 @@ fn cart_without_lines_costs_nothing() {
 }
 
 #[test]
-fn refusals_have_their_codes() {
+fn refusals_serialize_with_their_codes() {
     let refusals = [Refusal::NotSoldHere { product_id: id(1) }, Refusal::UnknownRegion];
     let expected = json!([
         { "code": "not_sold_here", "product_id": id::<ProductId>(1) },

@@ -95,14 +95,14 @@ fn promotions_of_equal_priority_are_tried_by_id() {
 }
 
 #[test]
-fn promotion_that_takes_nothing_excludes_no_other() {
+fn promotion_without_a_discount_excludes_no_other() {
     let nothing = json!({ "effect": { "percent_bp": 1 } });
     let rules = promoted(json!([promotion(1, "order", nothing), promotion(2, "order", json!({}))]));
     assert_eq!(taken(&price_in_germany(&rules, &[line(1, 1, 1000)])), [(id(2), 100)]);
 }
 
 #[test]
-fn promotion_above_100_percent_leaves_nothing() {
+fn promotion_above_100_percent_results_in_a_total_of_0() {
     let all = json!({ "effect": { "percent_bp": 12_000 } });
     for target in ["line", "order"] {
         let rules = promoted(json!([promotion(1, target, all.clone())]));
@@ -123,7 +123,7 @@ fn promotion_of_shipping_needs_a_covered_line() {
 }
 
 #[test]
-fn latest_valid_tax_rule_counts() {
+fn latest_valid_tax_rule_applies() {
     let rate = |ppm: u32, valid_from: &str| {
         let mut rule = vat("standard", ppm);
         rule["valid_from"] = json!(valid_from);

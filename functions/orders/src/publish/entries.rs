@@ -1,8 +1,8 @@
-//! The ledger entries of an order: its sale, and what of it is reversed.
+//! The ledger entries of an order: its sale and the reversals of it.
 //!
-//! The change that confirms an order books its sale. A change of the returned amount books the
-//! difference of what is reversed, so consecutive entries leave no gap, and an event that arrives
-//! twice or late changes nothing.
+//! The change that confirms an order records its sale. A change of the returned amount records the
+//! difference to the previous reversal, so the entries always sum to the present state. An event
+//! that arrives twice or late changes nothing.
 
 use shared::{
     ids,
@@ -17,7 +17,7 @@ use crate::{
     messages::{EntryLine, RecordEntry},
 };
 
-/// The entries for a change from `old` to `new`. A new order books none: a later change confirms it.
+/// The entries for a change from `old` to `new`. A new order has none: a later change confirms it.
 pub(super) fn entries(old: &Order, new: &Order, context: &MessageContext) -> Vec<Message> {
     let Some(sale) = Sale::of(new) else { return Vec::new() };
     let before = Sale::of(old);
@@ -55,7 +55,7 @@ fn entry(kind: &'static str, amounts: &Parts, order: &Order, context: &MessageCo
         lines: [funds].into_iter().chain(parts).filter(|line| line.amount != 0).collect(),
     };
     let mut message = Message::new("record-entry", "record_entry.v1", context, &data);
-    // One change can book two entries. The kind gives each message its own id.
+    // One change can record two entries. The kind gives each message its own id.
     message.id = ids::derive_uuid(&[&message.id, kind]).to_string();
     message
 }
@@ -120,8 +120,8 @@ mod tests {
         sale.parts.iter().map(|(part, amount)| (account(part), reversed[part] - amount)).collect()
     }
 
-    /// Follows the changes, and checks that the entries are balanced, have no amount of 0, and add up
-    /// to what the order requires. Returns their kinds.
+    /// Applies the changes, and checks that the entries are balanced, have no amount of 0, and sum
+    /// to the amounts that the order requires. Returns their kinds.
     fn kinds(order: &Order, changes: &[Event]) -> (Vec<String>, Order) {
         let (mut order, mut sums, mut kinds) = (order.clone(), booked(order), Vec::new());
         for change in changes {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn confirmation_books_the_parts_of_the_price() {
+    fn confirmation_records_the_parts_of_the_price() {
         let reserved = after(&in_california(), &reserved());
         let confirmed = after(&reserved, &paid(1, [5998, 0, 0, 0, 0]));
         let sale = [
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn order_without_a_market_books_its_total_as_goods() {
+    fn order_without_a_market_records_its_total_as_goods() {
         let reserved = after(&placed(), &reserved());
         let confirmed = after(&reserved, &paid(1, [5998, 0, 0, 0, 0]));
         let sale = [("customer_funds".to_owned(), 5998), ("revenue:goods".to_owned(), -5998)];
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn every_change_books_the_difference_of_what_is_due() {
+    fn every_change_records_the_difference_of_the_due_amounts() {
         let (mut found, mut ids) = (BTreeMap::new(), BTreeSet::new());
         for order in reachable().values() {
             for event in events() {
@@ -365,9 +365,9 @@ mod tests {
         }
     }
 
-    /// A change that is redriven without its image before it was published with it.
+    /// A redriven change without its old image was already published with that image.
     #[test]
-    fn image_without_a_change_books_nothing() {
+    fn change_without_an_old_image_publishes_no_entry() {
         for order in reachable().values() {
             let messages = super::super::messages(None, order).unwrap();
             assert!(messages.iter().all(|message| message.queue != "record-entry"));

@@ -1,9 +1,9 @@
 //! Carts: `CART#<id>`, and `MINE#<user>` with the id of the user's cart.
 //!
-//! A write of a cart replaces all its attributes that this release knows, under its version. `ttl`
-//! lets DynamoDB delete a cart some time after it has expired; until then the domain treats it as
-//! absent. `MINE#<user>` has no `ttl`, because a change of the cart does not write it. It is deleted
-//! with the account.
+//! A write of a cart replaces all its attributes that this release knows, on condition of its
+//! version. DynamoDB deletes a cart some time after its `ttl`; from its expiry on, the domain
+//! treats it as absent. `MINE#<user>` has no `ttl`, because a change of the cart does not write it.
+//! It is deleted with the account.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -29,11 +29,11 @@ use crate::{
     error::OrderError,
 };
 
-/// Maximum size of a cart's item. Every change writes all of it.
+/// Maximum size of a cart's item in bytes. Every change writes the whole item.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// Maximum number of attempts to delete the cart of a user. An attempt fails only if the user got
-/// another cart first.
+/// Maximum number of attempts to delete the cart of a user. An attempt fails only if the cart of
+/// the user is replaced first.
 const MAX_DELETE_ATTEMPTS: u32 = 3;
 
 stored_enum!(
@@ -53,7 +53,7 @@ struct CartItem {
     /// The owner of a user's cart.
     #[serde(default)]
     user_id: Option<UserId>,
-    /// Opens a guest's cart.
+    /// The SHA-256 of the secret of a guest's cart.
     #[serde(default)]
     secret_hash: Option<String>,
     state: StoredState,
@@ -98,7 +98,7 @@ struct LineItem {
     seen_price: Option<Money>,
 }
 
-/// The cart of a user.
+/// The item `MINE#<user>`, which names the cart of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnCart {
     pub cart_id: CartId,
@@ -137,7 +137,7 @@ pub enum OwnCartWrite {
 }
 
 impl Store {
-    /// Reads a cart, also one that has expired.
+    /// Reads a cart, even if it has expired.
     pub async fn find_cart(&self, cart_id: CartId) -> Result<Option<Cart>, TableError> {
         self.carts.get(cart_key(cart_id)).await?.map(read_cart).transpose()
     }
@@ -155,7 +155,7 @@ impl Store {
         Ok((find(one), find(other)))
     }
 
-    /// Reads which cart is that of a user.
+    /// Reads the item that names the cart of a user.
     pub async fn find_own_cart(&self, user_id: UserId) -> Result<Option<OwnCart>, TableError> {
         self.carts.get(own_cart_key(user_id)).await?.map(read_own_cart).transpose()
     }
@@ -169,9 +169,9 @@ impl Store {
         Ok(outcome_of(outcome, cart)?)
     }
 
-    /// Creates the cart of a user in place of `former`, if the user still has that one. `replaced` is
-    /// a former cart without lines. It is deleted, on condition of its version, so no line is lost
-    /// that a concurrent request adds.
+    /// Creates the cart of a user in place of `former`, on condition that `former` is unchanged.
+    /// `replaced` is the former cart, which has no lines. It is deleted on condition of its
+    /// version, so a line that a concurrent request adds is not lost.
     ///
     /// # Errors
     /// If the table fails, or the cart is too large.
@@ -224,7 +224,8 @@ impl Store {
         let patch = to_patch(&CartItem::from(cart.clone()));
         let writes = vec![
             self.carts.transact_merge(patch, Expression::version(cart.version - 1)),
-            // A put, so attributes of a later release are dropped with the content.
+            // A put also removes the attributes of a later release, which may belong to the
+            // content.
             self.carts.transact_put(
                 to_item(&CartItem::from(guest.clone())),
                 Expression::version(guest.version - 1),
@@ -242,22 +243,22 @@ impl Store {
         Ok(if is_written { MergeWrite::Written } else { MergeWrite::Conflict })
     }
 
-    /// For the transaction that places an order: the cart becomes the order, if it is still open in
-    /// this version.
+    /// Returns the write that marks a cart as ordered, on condition that it is open in this
+    /// version. The transaction that places the order contains it.
     pub fn ordered_write(&self, cart: &Cart, order_id: OrderId, now: Timestamp) -> Write {
         let ordered =
             cart.closed(CartState::Ordered { order_id }, Stamp { now, write_id: order_id.uuid() });
         let condition = Expression::new("#version = :seen_version AND #state = :open")
             .value("seen_version", cart.version)
             .value("open", StoredState::Open);
-        // A put, so attributes of a later release are dropped with the content.
+        // A put also removes the attributes of a later release, which may belong to the content.
         self.carts.transact_put(to_item(&CartItem::from(ordered)), condition)
     }
 
     /// Deletes the cart of a deleted user.
     ///
     /// # Errors
-    /// If the table fails, or other carts become the user's meanwhile.
+    /// If the table fails, or the cart of the user is replaced during every attempt.
     pub async fn delete_own_cart(&self, user_id: UserId) -> Result<(), OrderError> {
         for _ in 0..MAX_DELETE_ATTEMPTS {
             let Some(own) = self.find_own_cart(user_id).await? else { return Ok(()) };
@@ -319,15 +320,15 @@ fn outcome_of(outcome: Outcome, written: &Cart) -> Result<CartWrite, TableError>
     Ok(if is_ours { CartWrite::Written } else { CartWrite::Conflict(current.map(Box::new)) })
 }
 
-/// The item of a cart, if it is not too large.
+/// Returns the item of a cart, or an error if it is too large.
 fn checked_item(cart: &Cart) -> Result<Item, CartError> {
     let item = to_item(&CartItem::from(cart.clone()));
     let bytes: usize = item.iter().map(|(name, value)| name.len() + size(value)).sum();
     if bytes > MAX_BYTES { Err(CartError::TooLarge) } else { Ok(item) }
 }
 
-/// The size of a value as DynamoDB counts it.
-fn size(value: &AttributeValue) -> usize {
+/// The size of a value as DynamoDB counts it, with a number at its largest.
+pub(super) fn size(value: &AttributeValue) -> usize {
     match value {
         AttributeValue::S(text) => text.len(),
         AttributeValue::N(number) => number.len() / 2 + 2,

@@ -221,7 +221,7 @@ pub(super) fn placed_at(listed_at: &str) -> Option<(Timestamp, OrderId)> {
     Some((created_at.parse().ok()?, OrderId::parse(order_id)?))
 }
 
-/// Whether a value is that of an absent attribute.
+/// Whether a value is the default, which is not stored.
 pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_are_stored_without_what_follows_from_the_total() {
+    fn totals_are_stored_without_derived_amounts() {
         let read = |value| from_value::<TotalsItem>(value).unwrap().read();
         let totals = |value| read(value).unwrap();
         let free = json!({ "total": 5998, "currency": "USD" });

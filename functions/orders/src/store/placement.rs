@@ -1,5 +1,5 @@
-//! Placement of an order: one batch read and one transaction. An order of a cart reads the cart first,
-//! and then the goods in it.
+//! Placement of an order: one batch read and one transaction. An order of a cart reads the cart
+//! first, and then the goods in it.
 //!
 //! Besides orders, the table contains two kinds of small items. They are in no index, and their
 //! changes are not published:
@@ -48,7 +48,7 @@ const RETENTION: Duration = Duration::from_secs(3600);
 /// Maximum number of listed orders to read: the limit of one `BatchGetItem` call.
 const BATCH_GET_SIZE: usize = 100;
 
-/// What the placement of an order depends on, besides the goods.
+/// The stored data that a placement depends on, besides the goods.
 #[derive(Clone, Debug)]
 pub struct PlacementSnapshot {
     /// The order of an earlier request: with the same idempotency key, or for the same cart.
@@ -79,7 +79,8 @@ pub enum PlaceOutcome {
     Written,
     /// A concurrent request placed the order: with the same idempotency key, or for the same cart.
     AlreadyPlaced(Box<Order>),
-    /// The cart was written first. Contains the current cart; `None` if it no longer exists.
+    /// Another request changed the cart first. Contains the current cart; `None` if it no longer
+    /// exists.
     CartChanged(Option<Box<Cart>>),
     /// Other orders of the buyer or the network were written first. Contains the current usage.
     VersionConflict(LimitUsage),
@@ -101,7 +102,7 @@ impl Store {
         let items = self.orders.get_many(own.into_iter().chain(goods).collect()).await?;
         let (goods, own) = items.into_iter().partition(is_goods);
         let snapshot = PlacementSnapshot::read(own)?;
-        // Unreadable rules do not keep a repeated request from its first response.
+        // Skipped for a repeated request, which also succeeds if the rules are unreadable.
         let goods = match snapshot.existing {
             Some(_) => PriceInputs::default(),
             None => PriceInputs::read(goods)?,
@@ -109,8 +110,8 @@ impl Store {
         Ok((snapshot, goods))
     }
 
-    /// Reads what the placement of an order of a cart depends on, with the cart, in one call. The
-    /// cart is `None` if it does not exist. It may be expired.
+    /// Reads the cart and the other data that the placement of its order depends on, in one call.
+    /// The cart is `None` if it does not exist. It may be expired.
     pub async fn read_cart_for_placement(
         &self,
         order_id: OrderId,
@@ -173,8 +174,8 @@ impl Store {
         Ok(PlaceOutcome::VersionConflict(usage))
     }
 
-    /// Returns the listed orders that do not count against their buyer at `now`. An unreadable order
-    /// counts.
+    /// Returns the listed orders that do not count against their buyer at `now`. An unreadable
+    /// order counts.
     pub async fn uncounted(
         &self,
         unpaid: &UnpaidOrders,
@@ -271,7 +272,8 @@ impl Store {
 }
 
 impl PlacementSnapshot {
-    /// Reads the items of an order and of the usage of its limits. An absent item is not listed.
+    /// Reads the items of an order and of the usage of its limits. `items` has only those that
+    /// exist.
     fn read(items: Vec<Item>) -> Result<Self, TableError> {
         let mut snapshot = Self { existing: None, usage: LimitUsage::default() };
         for item in items {

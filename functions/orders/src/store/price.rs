@@ -1,6 +1,6 @@
 //! The stored form of a price. Each write of an order costs the size of its item, so promotions and
-//! tax rates are stored once, and lines refer to them by their index. All amounts are stored as they
-//! were computed.
+//! tax rates are stored once, and lines refer to them by their index. All amounts are stored as
+//! they were computed.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -86,7 +86,7 @@ struct TaxSourceItem {
     version: u64,
 }
 
-/// What the lines of a price refer to.
+/// The promotions and rates that the lines of a price refer to.
 #[derive(Default)]
 struct Tables {
     promotions: Vec<PromotionItem>,

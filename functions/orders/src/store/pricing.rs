@@ -17,7 +17,7 @@ use crate::domain::{
     pricing::{Pricing, rules::Rules},
 };
 
-/// What the estimate of a price depends on.
+/// The products and rules that a price is computed from.
 #[derive(Clone, Debug, Default)]
 pub struct PriceInputs {
     /// The requested rules that exist.
@@ -119,7 +119,7 @@ fn key_text(market: &MarketId, country: &CountryCode) -> String {
 /// Reads the rules of an item.
 ///
 /// # Errors
-/// If this release cannot read them. They are never applied in part.
+/// If this release cannot read them: readable parts alone are not applied.
 pub(super) fn read_pricing(item: Item) -> Result<Pricing, TableError> {
     let PricingItem { pk: _, market, country, version, document } = from_item(item)?;
     let document: Rules = serde_json::from_str(&document)

@@ -131,8 +131,8 @@ impl From<PriceItem> for ExplicitPrice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::carts::size;
     use serde_json::{Value, json};
-    use shared::table::AttributeValue;
 
     /// A product whose texts and prices are as long as the catalogue allows.
     fn largest() -> Product {
@@ -151,21 +151,6 @@ mod tests {
             "tax_class": "x".repeat(32), "weight_g": 1_000_000, "requires_shipping": false, "prices": prices,
         }))
         .unwrap()
-    }
-
-    /// The size of a value as DynamoDB counts it, with a number at its largest.
-    fn size(value: &AttributeValue) -> usize {
-        match value {
-            AttributeValue::S(text) => text.len(),
-            AttributeValue::N(number) => number.len() / 2 + 2,
-            AttributeValue::L(values) => {
-                3 + values.iter().map(|value| 1 + size(value)).sum::<usize>()
-            }
-            AttributeValue::M(members) => {
-                3 + members.iter().map(|(name, value)| 1 + name.len() + size(value)).sum::<usize>()
-            }
-            _ => 1,
-        }
     }
 
     #[test]

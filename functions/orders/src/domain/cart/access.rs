@@ -1,12 +1,12 @@
-//! Who may open a cart.
+//! Access to carts: by the access token of a user, or by the cart token of a guest.
 
 use shared::{clock::Timestamp, ids::UserId};
 
 use super::{Cart, CartError, CartOwner, CartState, CartToken};
 
-/// What a request proves about its client.
+/// The credentials of a request.
 #[derive(Clone, Debug)]
-pub struct Opener {
+pub struct Credentials {
     /// The user of the access token.
     pub user_id: Option<UserId>,
     /// The token of the header `X-Cart-Token`.
@@ -14,25 +14,26 @@ pub struct Opener {
 }
 
 impl Cart {
-    /// Whether the opener is the owner of the cart: the user, or a client with the secret of a
-    /// guest's cart. No secret opens the cart of a user, and no role the cart of another.
-    pub fn opens_for(&self, opener: &Opener) -> bool {
+    /// Whether the client is the owner of the cart: its user, or a client with the secret of a
+    /// guest's cart. A cart token gives no access to a user's cart. No role gives access to the
+    /// cart of another user.
+    pub fn is_owned_by(&self, credentials: &Credentials) -> bool {
         match &self.owner {
-            CartOwner::User(user_id) => opener.user_id == Some(*user_id),
-            CartOwner::Guest { secret_hash } => opener
+            CartOwner::User(user_id) => credentials.user_id == Some(*user_id),
+            CartOwner::Guest { secret_hash } => credentials
                 .token
                 .as_ref()
                 .is_some_and(|token| token.cart_id == self.cart_id && token.opens(secret_hash)),
         }
     }
 
-    /// Returns the cart if the opener may read and change it.
+    /// Returns the cart if the client may read and change it.
     ///
     /// # Errors
-    /// [`CartError::Ordered`] if the opener's cart became an order. Every other cart is
-    /// [`CartError::NotFound`]: one that has expired, was merged, or belongs to another.
-    pub fn open(self, opener: &Opener, now: Timestamp) -> Result<Self, CartError> {
-        if self.is_expired(now) || !self.opens_for(opener) {
+    /// [`CartError::Ordered`] if the client's cart became an order. [`CartError::NotFound`] if the
+    /// cart has expired, was merged, or has another owner.
+    pub fn authorize(self, credentials: &Credentials, now: Timestamp) -> Result<Self, CartError> {
+        if self.is_expired(now) || !self.is_owned_by(credentials) {
             return Err(CartError::NotFound);
         }
         match self.state {

@@ -23,8 +23,8 @@ use crate::domain::order_request::{MAX_QUANTITY, Quantity};
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateCart {
-    /// The market whose rules decide prices, shipping and tax. Without one, the goods have the prices
-    /// of the catalogue.
+    /// The market whose rules decide prices, shipping and tax. Without one, the goods have the
+    /// prices of the catalogue.
     #[serde(default)]
     pub market: Option<MarketId>,
     /// The country of the destination, while there is no address.
@@ -163,7 +163,7 @@ impl<T> TryFrom<Vec<T>> for Lines<T> {
     }
 }
 
-/// A line of a request, with its place there.
+/// A line of a request, with its list and its index in it.
 #[derive(Clone, Copy)]
 struct LineChange {
     list: &'static str,
@@ -196,7 +196,7 @@ impl CartChange {
         self.lines().map(|line| line.product_id)
     }
 
-    /// The content of a cart after the change, still with the lines of before.
+    /// The content of a cart after the change of its fields, with its lines unchanged.
     pub fn fields_after(&self, before: &CartContent) -> CartContent {
         let mut content = before.clone();
         set(&mut content.email, &self.email);
@@ -256,7 +256,7 @@ impl CartChange {
 }
 
 impl Cart {
-    /// Returns the cart after a change; `None` if it has the change already.
+    /// Returns the cart after a change; `None` if the change was applied before.
     ///
     /// # Errors
     /// If a product is not on sale, or a limit is exceeded.

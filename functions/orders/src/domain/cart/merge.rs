@@ -1,4 +1,4 @@
-//! A cart takes the lines of another cart, or of an order.
+//! Merging: adds the lines of another cart, or of an order, to a cart.
 
 use shared::ids::CartId;
 
@@ -24,7 +24,7 @@ pub struct Merged {
     pub cart: Cart,
     /// The guest's cart, closed.
     pub guest: Cart,
-    /// The lines that were cut at a limit.
+    /// The lines whose quantity was cut at a limit.
     pub warnings: Vec<Warning>,
 }
 
@@ -92,8 +92,9 @@ impl Cart {
         Some((self.with_content(content, stamp), warnings))
     }
 
-    /// Returns the lines of this cart and others, and a warning for each line that is cut. No own
-    /// line loses pieces, even if the limit of its product is lower by now.
+    /// Returns the lines of this cart and others, and a warning for each line that is cut. `sum`
+    /// combines the own quantity of a product with the other one. An own quantity never decreases,
+    /// even if the limit of its product is lower now.
     pub fn with_lines(
         &self,
         others: &[CartLine],
@@ -123,7 +124,7 @@ impl Cart {
 }
 
 impl CartContent {
-    /// What a cart takes over from an order. The prices of the order count as seen.
+    /// The content that a cart copies from an order. The buyer has seen the prices of the order.
     pub fn of_order(order: &Order) -> Self {
         let line = |line: &crate::domain::OrderLine| CartLine {
             product_id: line.product_id,
@@ -144,7 +145,7 @@ impl CartContent {
         }
     }
 
-    /// This content with every field that `other` has a value for; without lines.
+    /// This content without its lines. The fields that `other` sets replace its own.
     pub fn replaced_by(&self, other: &Self) -> Self {
         let (own, other) = (self.clone(), other.clone());
         Self {

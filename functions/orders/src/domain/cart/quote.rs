@@ -1,4 +1,4 @@
-//! What the goods of a cart cost, and what keeps them from being ordered.
+//! The prices of a cart, and why it cannot be ordered.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use shared::{
 use super::{Cart, CartLine, QuantityLimits};
 use crate::domain::{
     Product, Totals,
-    pricing::{Price, PricedShipping, Pricing, Refusal},
+    pricing::{Destination, Price, PricedShipping, Pricing, Refusal},
     quote::{Purchase, Quote, QuotedLine, RequestedLine, Terms, quote},
 };
 
@@ -27,10 +27,11 @@ pub struct CartQuote {
     pub price: Option<Price>,
     /// The version of the market's rules.
     pub pricing_version: Option<u64>,
-    /// What keeps the goods from being ordered. Empty if they can be ordered at this total.
+    /// Why the goods cannot be ordered. Empty if they can be ordered at this total.
     pub refusals: Vec<CartRefusal>,
     pub warnings: Vec<Warning>,
-    /// The shipping methods that the goods can use, the cheapest first; or why no method can be used.
+    /// The shipping methods that the goods can use, the cheapest first; or why no method can be
+    /// used.
     pub shipping_options: Result<Vec<PricedShipping>, Vec<CartRefusal>>,
 }
 
@@ -41,7 +42,7 @@ pub struct CartQuoteLine {
     pub quantity: u32,
     /// `None` if the copy of the catalogue has no such product.
     pub product: Option<Product>,
-    /// `None` if the product cannot be ordered, or the cart not priced.
+    /// `None` if the product cannot be ordered, or the cart cannot be priced.
     pub price: Option<LinePrice>,
 }
 
@@ -64,17 +65,17 @@ pub enum CartRefusal {
     TooManyOfProduct {
         product_id: ProductId,
     },
-    /// A shipping method belongs to a market.
+    /// The cart has a shipping method and no market.
     MarketRequired,
-    /// Nothing says where the goods are shipped to or taxed.
+    /// The goods are shipped, and the cart has no shipping address.
     AddressRequired,
-    /// Nothing is shipped, and nothing says where the goods are taxed.
+    /// Nothing is shipped, and the cart has no address at which the goods are taxed.
     BillingAddressRequired,
     /// The cart names no market, and the shop sells only in markets.
     NoMarket,
-    /// There are no rules of the market for the country.
+    /// The market has no rules for the country.
     UnknownMarket,
-    /// The rules of the market refuse it. The currency is that of the market.
+    /// The goods cannot be ordered at a price. `currency` is that of the market.
     Price {
         refusal: Refusal,
         currency: Option<Currency>,
@@ -129,7 +130,7 @@ impl Cart {
     ) -> CartQuote {
         let requested = self.requested(limits);
         let mut refusals = self.refused_lines(limits);
-        // An empty cart may still get goods that are shipped.
+        // The first product of an empty cart may require shipping.
         let requires_shipping =
             requested.is_empty() || requested.iter().any(|line| line.product.requires_shipping);
         let no_address = if requires_shipping {
@@ -144,18 +145,11 @@ impl Cart {
                     && pricing.country == destination.country
             })
         });
-        let shipping_method = self.content.shipping_method;
-        let terms = match (&self.content.market, &destination, pricing) {
-            (None, ..) => Ok(Terms::Catalogue),
-            (Some(_), None, _) => Err(no_address.clone()),
-            (Some(_), Some(_), None) => Err(CartRefusal::UnknownMarket),
-            (Some(_), Some(destination), Some(pricing)) => {
-                Ok(Terms::Market(Purchase { pricing, destination, shipping_method, now }))
-            }
-        };
+        let pricing = pricing.map(|pricing| &**pricing);
+        let terms = self.terms(destination.as_ref(), pricing, &no_address, now);
         let has_address = self.content.destination_address(requires_shipping).is_some();
         match &terms {
-            Ok(Terms::Catalogue) if shipping_method.is_some() => {
+            Ok(Terms::Catalogue) if self.content.shipping_method.is_some() => {
                 refusals.push(CartRefusal::MarketRequired);
             }
             Ok(Terms::Market(_)) if !has_address => refusals.push(no_address),
@@ -186,6 +180,26 @@ impl Cart {
         };
         let pricing_version = pricing.map(|pricing| pricing.version);
         CartQuote { lines, totals, price, pricing_version, refusals, warnings, shipping_options }
+    }
+
+    /// The terms by which the cart is priced. `no_address` is the error of a cart in a market
+    /// without a destination.
+    fn terms<'a>(
+        &self,
+        destination: Option<&'a Destination>,
+        pricing: Option<&'a Pricing>,
+        no_address: &CartRefusal,
+        now: Timestamp,
+    ) -> Result<Terms<'a>, CartRefusal> {
+        let shipping_method = self.content.shipping_method;
+        match (&self.content.market, destination, pricing) {
+            (None, ..) => Ok(Terms::Catalogue),
+            (Some(_), None, _) => Err(no_address.clone()),
+            (Some(_), Some(_), None) => Err(CartRefusal::UnknownMarket),
+            (Some(_), Some(destination), Some(pricing)) => {
+                Ok(Terms::Market(Purchase { pricing, destination, shipping_method, now }))
+            }
+        }
     }
 
     /// The cart with the prices that its buyer has seen by now.
@@ -225,7 +239,7 @@ impl Cart {
         self.content.lines.iter().filter_map(refused).collect()
     }
 
-    /// `quote` is `None` if nothing decides the prices.
+    /// The warnings of a quote; none if the cart cannot be priced.
     fn warnings(&self, quote: Option<&Quote>) -> Vec<Warning> {
         let Some(quote) = quote else { return Vec::new() };
         let of_line = |line: &CartLine| {

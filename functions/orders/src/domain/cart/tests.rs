@@ -183,7 +183,7 @@ fn cart_has_at_most_40_lines() {
 }
 
 #[test]
-fn last_sixteen_mutations_are_known() {
+fn repeat_of_the_last_sixteen_mutations_changes_nothing() {
     let named = |cart: &Cart, id: &str| {
         changed(cart, json!({ "add": [line("pen", 1)], "mutation_id": id }))
     };
@@ -241,35 +241,33 @@ fn cart_lives_two_days_until_it_has_a_line() {
 }
 
 #[test]
-fn only_an_open_cart_opens_for_its_owner() {
+fn only_the_owner_of_an_open_cart_has_access() {
     let ids = Ids::seeded(1);
     let token = CartToken::create(ids::derive(&["guest"]), &ids);
     let owner = CartOwner::Guest { secret_hash: token.secret_hash() };
     let guest = Cart { owner, ..guest(content(&[])) };
-    let of_guest = Opener { user_id: None, token: Some(token) };
-    let of_user = Opener { user_id: Some(ids::derive(&["ada"])), token: None };
+    let of_guest = Credentials { user_id: None, token: Some(token) };
+    let of_user = Credentials { user_id: Some(ids::derive(&["ada"])), token: None };
     let own = cart(&[]);
-    for (cart, opener, is_open) in [
+    for (cart, credentials, is_owner) in [
         (&guest, &of_guest, true),
         (&own, &of_user, true),
         (&guest, &of_user, false),
         (&own, &of_guest, false),
     ] {
-        let opened = cart.clone().open(opener, NOW);
-        assert_eq!(opened.is_ok(), is_open, "{opener:?}");
-        assert!(cart.is_open(NOW));
+        let authorized = cart.clone().authorize(credentials, NOW);
+        assert_eq!(authorized.is_ok(), is_owner, "{credentials:?}");
     }
     // The token of another cart with the same secret.
     let moved = Cart { cart_id: ids::derive(&["other"]), ..guest.clone() };
-    assert_eq!(moved.open(&of_guest, NOW), Err(CartError::NotFound));
-    assert_eq!(own.clone().open(&of_user, own.expires_at), Err(CartError::NotFound));
+    assert_eq!(moved.authorize(&of_guest, NOW), Err(CartError::NotFound));
+    assert_eq!(own.clone().authorize(&of_user, own.expires_at), Err(CartError::NotFound));
     let merged = guest.closed(CartState::Merged { into: own.cart_id }, stamp());
-    assert_eq!(merged.clone().open(&of_guest, NOW), Err(CartError::NotFound));
-    assert!(!merged.is_open(NOW));
+    assert_eq!(merged.authorize(&of_guest, NOW), Err(CartError::NotFound));
     let order_id = ids::derive(&["order"]);
     let ordered = own.closed(CartState::Ordered { order_id }, stamp());
-    assert_eq!(ordered.clone().open(&of_user, NOW), Err(CartError::Ordered { order_id }));
-    assert_eq!(ordered.open(&of_guest, NOW), Err(CartError::NotFound));
+    assert_eq!(ordered.clone().authorize(&of_user, NOW), Err(CartError::Ordered { order_id }));
+    assert_eq!(ordered.authorize(&of_guest, NOW), Err(CartError::NotFound));
 }
 
 #[test]
@@ -335,7 +333,7 @@ fn carts_for_different_markets_are_not_merged_unless_one_is_empty() {
 }
 
 #[test]
-fn lines_of_an_order_are_taken_once() {
+fn lines_of_an_order_are_added_once() {
     let order = CartContent::of_order(&placed());
     let spoon = order.lines[0].product_id;
     assert_eq!((order.lines.len(), order.lines[0].quantity), (1, 2));

@@ -1,7 +1,7 @@
 //! The token of a guest's cart: its id and a secret of 256 random bits, in one text for one cookie.
 //!
-//! Only the answer that creates the cart contains it. Requests send it in the header `X-Cart-Token`,
-//! so no path or log contains it. The table stores the hash of the secret.
+//! Only the response that creates the cart contains it. Requests send it in the header
+//! `X-Cart-Token`, so no path or log contains it. The table stores the hash of the secret.
 
 use std::fmt;
 
@@ -24,7 +24,8 @@ impl CartToken {
         Self { cart_id, secret: BASE64_URL_SAFE_NO_PAD.encode(ids.bytes::<32>()) }
     }
 
-    /// Parses a token. A well-formed token does not necessarily open a cart.
+    /// Parses a token. It does not check that the cart exists, or that the secret is that of the
+    /// cart.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > MAX_BYTES {
             return None;

@@ -34,7 +34,7 @@ checked_text!(
 );
 
 checked_text!(
-    /// The name that a client gives a change, so that a repetition has no second effect.
+    /// An id that the client gives a change. A cart applies a change with the same id once.
     MutationId: code(
         1..=64,
         "^[!-~]+$",
@@ -66,8 +66,8 @@ checked_text!(
 /// Maximum number of attributes of a cart.
 const MAX_ATTRIBUTES: usize = 20;
 
-/// A value that the storefront keeps with a cart, such as the wish for a gift wrapping. The shop does
-/// not interpret it.
+/// A value that the storefront keeps with a cart, such as the wish for a gift wrapping. The shop
+/// does not interpret it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema), schema(as = CartAttribute))]
 #[serde(deny_unknown_fields)]

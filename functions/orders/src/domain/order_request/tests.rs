@@ -50,7 +50,7 @@ fn lines_of_one_product_are_merged_and_sorted() {
         .items
         .merged()
         .into_iter()
-        .map(|(position, product, quantity)| (position, product.to_string(), quantity))
+        .map(|item| (item.position, item.product_id.to_string(), item.quantity))
         .collect();
     assert_eq!(lines, [(1, SPOON.to_owned(), 2), (0, FORK.to_owned(), 4)]);
 }
@@ -139,7 +139,7 @@ fn field_of_the_other_form_is_unknown() {
 
 /// The texts that name the fields of each form.
 #[test]
-fn rejected_field_is_told_the_fields_of_its_form() {
+fn rejection_lists_the_fields_of_the_form() {
     let names = |form: &[&str]| form.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
     let mut body = of_cart();
     body["market"] = json!("gb");

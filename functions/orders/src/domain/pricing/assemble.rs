@@ -1,4 +1,4 @@
-//! Puts the breakdown together: taxes goods and shipping in one calculation, and adds up.
+//! Assembles the breakdown: taxes goods and shipping in one calculation, and computes the totals.
 
 use shared::money::Money;
 
@@ -10,7 +10,7 @@ use super::{
     tax::{Taxable, rows, sum, summary, tax},
 };
 
-/// Returns the price of `goods` with `shipping`, whose tax is rounded together.
+/// Returns the price of `goods` with `shipping`. The tax of both is rounded together.
 pub(super) fn assemble(goods: &Goods<'_>, shipping: Option<Charge<'_>>) -> Priced {
     let basis = goods.basis();
     let mut amounts: Vec<Taxable<'_>> = goods.taxable().collect();
@@ -54,10 +54,15 @@ pub(super) fn assemble(goods: &Goods<'_>, shipping: Option<Charge<'_>>) -> Price
             gross,
         }
     });
-    finish(goods, lines, shipping)
+    with_totals(goods, lines, shipping)
 }
 
-fn finish(goods: &Goods<'_>, lines: Vec<PricedLine>, shipping: Option<PricedShipping>) -> Priced {
+/// Adds up the priced lines and shipping.
+fn with_totals(
+    goods: &Goods<'_>,
+    lines: Vec<PricedLine>,
+    shipping: Option<PricedShipping>,
+) -> Priced {
     let pricing = goods.pricing;
     let basis = goods.basis();
     let in_basis = |net, gross| match basis {

@@ -102,7 +102,7 @@ impl<'a> Goods<'a> {
         }
     }
 
-    /// Applies the promotions of orders to what the promotions of lines have left.
+    /// Applies the promotions of orders to the amounts after the promotions of lines.
     fn apply_order_promotions(&mut self) {
         take(&self.active(&Target::Order), |promotion| {
             if !self.admits(promotion) {

@@ -11,7 +11,7 @@
 //! 1. A line's base is its unit price times its quantity.
 //! 2. Each line takes the largest promotion of lines.
 //! 3. Promotions of orders are tried by priority. The first that applies is taken. If it is
-//!    combinable, each further combinable one is taken from what is left.
+//!    combinable, each further combinable one is taken from the rest.
 //! 4. The subtotal decides whether the shipping method is free. Promotions of shipping apply like
 //!    those of orders.
 //! 5. Goods and shipping are taxed together.
@@ -34,7 +34,7 @@ use shared::{
     address::CountryCode,
     clock::Timestamp,
     ids::{LineId, ProductId, ShippingMethodId, derive},
-    money::{MAX_AMOUNT, Money, round},
+    money::{Currency, MAX_AMOUNT, Money, round},
 };
 
 use self::{assemble::assemble, goods::Goods, shipping::Charge};
@@ -64,7 +64,7 @@ pub struct Line {
     pub product: Product,
 }
 
-/// What the price depends on of a product.
+/// The properties of a product that its price depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Product {
     pub product_id: ProductId,
@@ -95,7 +95,7 @@ pub struct Destination {
     pub region: Option<String>,
 }
 
-/// Why goods are not sold at a price.
+/// Why goods cannot be ordered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum Refusal {
@@ -114,7 +114,7 @@ pub enum Refusal {
     /// The goods require shipping, and no method is given.
     #[error("goods require a shipping method")]
     ShippingMethodRequired,
-    /// The total is above 0 and below the market's least charge.
+    /// The total is above 0 and below the minimum charge of the market.
     #[error("total is below the minimum of {minimum}")]
     BelowMinimum {
         /// Minor units.
@@ -124,12 +124,13 @@ pub enum Refusal {
     /// charged.
     #[error("amount is too large to be charged")]
     AmountTooLarge,
-    /// The products have prices in different currencies. Only prices of the catalogue can have them.
+    /// The products have prices in different currencies. Only prices of the catalogue can have
+    /// them.
     #[error("products have different currencies")]
     CurrencyMismatch,
 }
 
-/// A price with what keeps the goods from being sold at it.
+/// A price, and the reasons why the goods cannot be ordered at it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Estimate {
     /// Without lines that are not sold in the market, and without shipping while no available
@@ -150,7 +151,7 @@ pub fn price(request: &PriceRequest<'_>) -> Result<Priced, Vec<Refusal>> {
     }
 }
 
-/// Returns what can be priced of a cart that may be incomplete, by the rules of [`price()`].
+/// Prices the part of an incomplete cart that can be priced, by the rules of [`price()`].
 pub fn estimate(request: &PriceRequest<'_>) -> Estimate {
     let mut refusals = Vec::new();
     let Some(goods) = Goods::of(request, &mut refusals) else {
@@ -174,9 +175,9 @@ pub fn estimate(request: &PriceRequest<'_>) -> Estimate {
     Estimate { priced: Some(priced), refusals }
 }
 
-/// Returns the shipping methods that the goods can use, each with what shipping costs by it: the
-/// cheapest first, then by id. The list is empty if nothing requires shipping. The method of the
-/// request is ignored, and lines that are not sold in the market are left out.
+/// Returns the shipping methods that the goods can use, each with its cost: the cheapest first,
+/// then by id. The list is empty if nothing requires shipping. The method of the request is
+/// ignored, and lines that are not sold in the market are left out.
 ///
 /// # Errors
 /// Returns the reasons if nothing can be priced at the destination.
@@ -188,6 +189,11 @@ pub fn shipping_options(request: &PriceRequest<'_>) -> Result<Vec<PricedShipping
         shipping::charges(&goods).into_iter().filter_map(priced).collect();
     options.sort_by_key(|option| (option.gross, option.method_id));
     Ok(options)
+}
+
+/// Returns the minimum of [`Refusal::BelowMinimum`] as an amount of money.
+pub fn minimum_total(minimum: u64, currency: Currency) -> Money {
+    Money::new(i64::try_from(minimum).unwrap_or(i64::MAX), currency)
 }
 
 /// Returns the id of a product's line. `owner` is the id of the cart, or of an order without one.

@@ -1,4 +1,4 @@
-//! Promotions: which apply, and what each takes from an amount.
+//! Promotions: which of them apply, and their discounts.
 
 use std::num::NonZeroU64;
 
@@ -29,8 +29,9 @@ pub(super) fn active<'a>(
     active
 }
 
-/// Tries `promotions` in their order. `apply` takes the discount of one and returns whether it took
-/// anything. The first that does is taken. If it is combinable, each further combinable one is too.
+/// Applies `promotions` in their order. `apply` applies one, and returns whether it discounted
+/// anything. After the first promotion that did, only combinable ones follow, and none if the first
+/// is not combinable.
 pub(super) fn take<'a>(promotions: &[&'a Promotion], mut apply: impl FnMut(&'a Promotion) -> bool) {
     let mut is_first = true;
     for promotion in promotions {

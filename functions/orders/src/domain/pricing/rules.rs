@@ -1,8 +1,9 @@
 //! The rules of one market and one destination country, as the service pricing publishes them.
 //!
-//! Unknown fields are ignored. A promotion that this release cannot read is left out, because the
-//! buyer then pays the price without it. Any other rule that cannot be read makes the document
-//! unreadable, and unknown kinds of tax are refused when the price is computed.
+//! Unknown fields are ignored. A promotion that this release cannot read is ignored too: the buyer
+//! pays the price without it. Any other unreadable rule makes the document unreadable. Goods with
+//! an unknown tax treatment are refused when the price is computed, and a shipping method with an
+//! unknown tax is unavailable.
 
 use serde::{
     Deserialize, Deserializer,
@@ -38,7 +39,7 @@ pub struct Rules {
     pub currency: Currency,
     /// Whether prices, discounts and thresholds include tax.
     pub prices_include_tax: bool,
-    /// The least total above 0 that is accepted.
+    /// The minimum total of an order that is not free.
     #[serde(default)]
     pub minimum_charge: u64,
     /// Whether the market delivers to the country.
@@ -132,7 +133,7 @@ pub struct Promotion {
     pub products: Vec<ProductId>,
     #[serde(default)]
     pub categories: Vec<String>,
-    /// The least subtotal of the covered lines.
+    /// The minimum subtotal of the covered lines.
     #[serde(default)]
     pub min_subtotal: Option<u64>,
     /// Promotions are tried in ascending order.
@@ -149,7 +150,7 @@ pub struct Promotion {
 }
 
 shared::stored_enum!(
-    /// What a promotion makes cheaper.
+    /// What a promotion discounts.
     Target {
         /// Each covered line. A line takes the largest discount of these.
         Line = "line",

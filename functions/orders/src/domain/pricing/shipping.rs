@@ -18,7 +18,7 @@ pub(super) struct Charge<'a> {
     pub(super) method: &'a ShippingMethod,
     pub(super) base: i64,
     pub(super) discounts: Vec<Discount>,
-    /// What is left after the discounts, in one portion per tax rule; without those of 0.
+    /// The amount after the discounts, in one portion per tax rule, without portions of 0.
     pub(super) portions: Vec<Taxable<'a>>,
 }
 
@@ -50,7 +50,8 @@ pub(super) fn charges<'a>(goods: &Goods<'a>) -> Vec<Charge<'a>> {
     methods.filter_map(|method| charge_of(goods, method)).collect()
 }
 
-/// Returns `None` if the goods are too heavy, or it is unknown how the method is taxed.
+/// Returns the charge of a method; `None` if the goods are too heavy, or the tax of the method is
+/// unknown.
 fn charge_of<'a>(goods: &Goods<'a>, method: &'a ShippingMethod) -> Option<Charge<'a>> {
     if method.max_weight_g.is_some_and(|maximum| goods.weight_g() > u128::from(maximum)) {
         return None;
@@ -94,7 +95,9 @@ fn proportional<'a>(goods: &Goods<'a>, amount: i64) -> Option<Vec<Taxable<'a>>> 
     Some(vec![Taxable { rule, amount }])
 }
 
-/// `weight` returns the weight of a combined rate from the amounts of its lines.
+/// Divides `amount` among the combined rates of the goods by `weight`, and within a combined rate
+/// among its rules by their amounts. `of_line` returns the amount of a line, `weight` the weight of
+/// a combined rate from the sum of its amounts.
 fn divide<'a>(
     goods: &Goods<'a>,
     amount: i64,

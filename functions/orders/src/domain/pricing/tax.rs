@@ -71,7 +71,7 @@ impl<'a> TaxTable<'a> {
     }
 
     /// Returns the latest rule for a tax class: that of the region, or else that of the country.
-    /// `None` if there is no rule, or the rule does not say how much tax is due.
+    /// `None` if there is no rule, or its treatment is unknown, or it taxes without a rate.
     pub(super) fn rule(&self, class: &TaxClass) -> Option<AppliedRule<'a>> {
         let latest = |region: Option<&str>| {
             let rules = self.rules.iter().copied().filter(|rule| rule.tax_class == *class);
@@ -188,7 +188,7 @@ fn split_over_rates(rule: &AppliedRule<'_>, amounts: Vec<(usize, i64)>, taxes: &
     let (indexes, mut open): (Vec<usize>, Vec<i64>) = amounts.into_iter().unzip();
     let ppm: Vec<i64> = rule.rates.iter().map(|(_, ppm)| i64::from(*ppm)).collect();
     for (rate, total) in allocate(sum(&open), &ppm).into_iter().enumerate() {
-        // The last rate takes what is left, because its total is the sum of it.
+        // The last rate takes all remaining amounts, because its total is their sum.
         for (position, share) in allocate(total, &open).into_iter().enumerate() {
             taxes[indexes[position]][rate] = share;
             open[position] -= share;

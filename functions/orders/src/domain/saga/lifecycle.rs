@@ -27,7 +27,8 @@ use crate::domain::{
 /// answered.
 const CHECKS_WITHOUT_PROGRESS: u32 = 5;
 
-/// Maximum number of changes of the shipping address. Each one adds to the history and sends a mail.
+/// Maximum number of changes of the shipping address. Each one adds to the history and sends a
+/// mail.
 const MAX_ADDRESS_CHANGES: usize = 10;
 
 /// Why an order rejects an event. `current` is its public status, and `allowed` lists the
@@ -43,7 +44,7 @@ pub enum Rejection {
     /// The order has no shipping address.
     #[error("order has no shipping address")]
     NoShippingAddress { current: String, allowed: Vec<&'static str> },
-    /// The order would cost something else at the new address.
+    /// The order would have another price at the new address.
     #[error("price of the order depends on its destination")]
     PriceWouldChange,
     /// The address was changed too often.
@@ -112,8 +113,8 @@ impl Order {
         Ok(vec![NewEntry::new("shipped").detail(Some(shipment.carrier.clone().into()))])
     }
 
-    /// Marks the order as delivered: once it has shipped, or if nothing is shipped, once its stock is
-    /// committed.
+    /// Marks the order as delivered: once it has shipped, or if nothing is shipped, once its stock
+    /// is committed.
     pub(super) fn deliver(&mut self) -> Result<Vec<NewEntry>, Rejection> {
         match self.progress.status {
             _ if self.can_be_delivered() => {
@@ -129,8 +130,8 @@ impl Order {
     }
 
     /// Changes the shipping address of an order that has not shipped, if its price stays the same.
-    /// To repeat the present address changes nothing. An order that ships nothing rejects a change:
-    /// its address may decide its price, and is used for nothing else.
+    /// A change to the present address changes nothing. An order that ships nothing rejects a
+    /// change: its address may decide its price, and has no other use.
     pub(super) fn change_address(
         &mut self,
         change: &AddressChange,
@@ -184,8 +185,8 @@ impl Order {
     }
 
     /// Whether the order may be delivered: it has shipped, or nothing is shipped and its stock is
-    /// committed. `delivered` is final, and no parcel is packed while the stock commits, so an order
-    /// that ships nothing waits until it is settled.
+    /// committed. `delivered` is final, and no parcel is packed while the stock commits, so an
+    /// order that ships nothing waits until it is settled.
     fn can_be_delivered(&self) -> bool {
         let is_ready_without_shipment = self.is_paid_and_confirmed()
             && !self.placed.requires_shipping()
@@ -226,8 +227,9 @@ impl Order {
         Vec::new()
     }
 
-    /// Schedules the next check. It moves only if it must, because each move rewrites the index of
-    /// due orders:
+    /// Schedules the next check. `moved` means that the state changed, `checked` that a scheduled
+    /// check caused the change. The check moves only if it must, because each move rewrites the
+    /// index of due orders:
     ///
     /// - An order that waits for its buyer is checked at its payment deadline.
     /// - A check without progress schedules the next one with exponential backoff.
@@ -377,8 +379,8 @@ impl Progress {
         self.history.iter().filter(|entry| entry.event == SHIPPING_ADDRESS_CHANGED).count()
     }
 
-    /// Confirms the order: its stock is reserved and its payment captured, or nothing is due. It can
-    /// ship.
+    /// Confirms the order: its stock is reserved and its payment captured, or nothing is due. It
+    /// can ship.
     pub(super) fn confirm(&mut self) {
         self.status = Status::Confirmed;
         self.stock = StockState::Committing;
@@ -388,8 +390,8 @@ impl Progress {
     pub(super) fn compensate(&mut self, goal: Goal, reason: &str) {
         self.goal = goal;
         self.reason = Some(reason.to_owned());
-        self.undo_stock();
-        self.undo_payment();
+        self.compensate_stock();
+        self.compensate_payment();
     }
 
     /// Sets the status `cancelled` or `failed` once stock and payment are both compensated.
@@ -425,12 +427,13 @@ impl Progress {
         entries
     }
 
+    /// Whether the status, the goal or the state of stock or payment changed since `before`.
     pub(super) fn has_moved_since(&self, before: &Self) -> bool {
         (&self.status, &self.goal, &self.stock, &self.payment)
             != (&before.status, &before.goal, &before.stock, &before.payment)
     }
 
-    /// Returns the first state that a later release wrote, after its name.
+    /// Returns the name and the value of the first state that a later release wrote.
     pub fn unknown_state(&self) -> Option<(&'static str, &str)> {
         if let Status::Unknown(state) = &self.status {
             return Some(("status", state));

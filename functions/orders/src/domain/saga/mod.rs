@@ -14,10 +14,10 @@
 //!   to the same totals. An outdated event without new totals is ignored.
 //! - **Compensation:** cancelling or failing an order changes its goal, releases its stock, and
 //!   closes or refunds its payment. The order becomes `cancelled` or `failed` once both are done.
-//! - **Free orders:** an order of total 0 has no payment. It is paid and confirmed once its stock is
-//!   reserved, and settles without any event of payments.
-//! - **Orders that ship nothing:** an order in a market whose goods require no shipping is delivered
-//!   without a shipment, once its stock is committed.
+//! - **Free orders:** an order of total 0 has no payment. It is paid and confirmed once its stock
+//!   is reserved, and settles without any event of payments.
+//! - **Orders that ship nothing:** an order in a market whose goods require no shipping is
+//!   delivered without a shipment, once its stock is committed.
 //!
 //! Reading order: this file defines the events and how one is applied. `stock` and `payment` define
 //! the rules of the two states. `lifecycle` defines the rules of the whole order (cancel, ship,

@@ -268,7 +268,7 @@ impl Progress {
     }
 
     /// Compensates the payment: no new charge may start, and captured money is refunded.
-    pub(super) fn undo_payment(&mut self) {
+    pub(super) fn compensate_payment(&mut self) {
         self.payment = match self.payment {
             PaymentState::None => PaymentState::Closed,
             // A free order is paid without a capture, so there is nothing to refund.

@@ -91,7 +91,7 @@ impl Progress {
     }
 
     /// Compensates the stock: releases everything that is or may be reserved.
-    pub(super) fn undo_stock(&mut self) {
+    pub(super) fn compensate_stock(&mut self) {
         if matches!(
             self.stock,
             StockState::Reserving

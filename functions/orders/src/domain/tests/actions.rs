@@ -58,7 +58,7 @@ fn order_can_be_cancelled_until_shipped_and_is_fully_compensated() {
             (&cancelled.progress.goal, cancelled.progress.reason.as_deref()),
             (&Goal::Cancel, Some("cancelled"))
         );
-        assert_eq!(cancelled.apply(&cancel(), LATER, TIMING), Ok(None), "again");
+        assert_eq!(cancelled.apply(&cancel(), LATER, TIMING), Ok(None), "a repeat changes nothing");
         settle(&cancelled, 0, &mut |end| {
             paths += 1;
             assert_eq!(end.progress.status, Status::Cancelled);
@@ -72,7 +72,7 @@ fn order_can_be_cancelled_until_shipped_and_is_fully_compensated() {
                 "{}",
                 state_key(end)
             );
-            assert_eq!(end.apply(&cancel(), LATER, TIMING), Ok(None), "again after settlement");
+            assert_eq!(end.apply(&cancel(), LATER, TIMING), Ok(None), "repeat after settlement");
         });
     }
     print_line(&format!(

@@ -189,7 +189,7 @@ fn payment_closed_before_its_stock_is_reserved_does_not_fail_the_order() {
 }
 
 #[test]
-fn contradictions_of_other_services_raise_a_review_once() {
+fn contradicting_event_raises_a_review_once() {
     let reserved = after(&placed(), &Event::StockReserved(stock(9)));
     let confirmed = after(&reserved, &Event::PaymentSucceeded(money(TOTAL, 0)));
     for (order, event, reason, recorded) in [

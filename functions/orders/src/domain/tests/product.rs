@@ -62,7 +62,7 @@ fn compare_at_is_shown_from_its_first_moment_until_its_last() {
 }
 
 #[test]
-fn details_of_the_product_reach_its_price() {
+fn input_of_a_price_has_the_details_of_the_product() {
     let product = Product {
         tax_class: TaxClass::parse("reduced").unwrap(),
         weight_g: 450,

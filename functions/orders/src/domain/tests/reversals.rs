@@ -58,7 +58,7 @@ fn cancelled_order_requests_its_refund_again_when_it_fails_later() {
         ("refund_started", Some(TOTAL)),
     ];
     assert_eq!(events_of(&open, order.progress.history.len()), recorded);
-    assert_eq!(after(&open, &failed), open, "twice");
+    assert_eq!(after(&open, &failed), open, "a repeat changes nothing");
     // Earlier events arrive again.
     for late in
         [Event::PaymentRefunded(money(TOTAL, TOTAL)), Event::PaymentSucceeded(money(TOTAL, 0))]

@@ -1,5 +1,5 @@
-//! Orders that ship nothing: they need no shipping address, and are delivered without a shipment once
-//! their stock is committed.
+//! Orders that ship nothing: they need no shipping address, and are delivered without a shipment
+//! once their stock is committed.
 
 use super::{
     cart::CartContent,
@@ -226,7 +226,7 @@ fn order_that_ships_nothing_is_delivered_once_its_stock_is_committed() {
     let delivered = after(&committed, &Event::Deliver);
     assert_eq!(delivered.progress.status, Status::Delivered);
     assert!(delivered.progress.is_settled() && delivered.schedule.next_check_at.is_none());
-    assert_eq!(delivered.apply(&Event::Deliver, LATER, TIMING), Ok(None), "again");
+    assert_eq!(delivered.apply(&Event::Deliver, LATER, TIMING), Ok(None), "repeated delivery");
     let events: Vec<_> =
         delivered.progress.history.iter().map(|entry| entry.event.as_str()).collect();
     assert_eq!(events[events.len() - 2..], ["stock_committed", "delivered"]);

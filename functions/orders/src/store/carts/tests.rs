@@ -61,14 +61,14 @@ fn cart_is_read_as_it_was_stored() {
 }
 
 #[test]
-fn attributes_of_a_later_release_do_not_hinder_the_reader() {
+fn attributes_of_a_later_release_are_ignored() {
     let mut item = checked_item(&full()).unwrap();
     item.insert("gift_card".to_owned(), AttributeValue::S("x".to_owned()));
     assert_eq!(read_cart(item).unwrap(), full());
 }
 
 #[test]
-fn item_that_contradicts_itself_is_unreadable() {
+fn contradictory_item_is_unreadable() {
     let text = |text: &str| AttributeValue::S(text.to_owned());
     for (name, value) in [
         ("state", text("archived")),
