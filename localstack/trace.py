@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Prints what happened to an order, as one list of facts across all services, and who is waited for now.
+"""Prints what happened to an order, as one list of events across all services, and who is waited for now.
 
-    trace.py ord_...             the facts in time order: time, wait since the previous fact, function, what happened
+    trace.py ord_...             the events in time order: time, wait since the previous event, function, what happened
     trace.py ord_... --reads     also the requests that only read the order
     trace.py ord_... --since 2d  reads the logs of the last two days only; without it, all since the order was placed
-    trace.py ord_... --json      the facts as one JSON document
+    trace.py ord_... --json      the events as one JSON document
 
 It combines the order's own record (GET /orders/{order_id}/timeline) with the log lines that name the order, and with those of the same
 traces. Without --stack it reads the local stack; --stack NAME reads a stack on AWS with Logs Insights and the shell's credentials.
@@ -59,19 +59,19 @@ def record_of(shop, order):
     return json.loads(body)
 
 
-def facts_of_record(record):
-    return [Fact(moment(each["at"]), RECORD, recorded(each), kind=each["event"], trace="") for each in record["facts"]]
+def events_of_record(record):
+    return [Event(moment(each["at"]), RECORD, recorded(each), kind=each["event"], trace="") for each in record["entries"]]
 
 
-def recorded(fact):
-    words = [fact["event"].replace("_", " ")]
-    if fact.get("pending_command"):
-        words.append(f"for an answer to {fact['pending_command']}" + (f", answered at {at(fact['answered_at'])}" if fact.get("answered_at") else ""))
-    words += [f"({fact['detail']})"] if fact.get("detail") else []
-    words += [f"by the {fact['by']}"] if fact.get("by") else []
-    if fact.get("amount"):
-        words.append(money(fact["amount"]))
-    return f"{' '.join(words)}: the order is {fact['status']}"
+def recorded(event):
+    words = [event["event"].replace("_", " ")]
+    if event.get("pending_command"):
+        words.append(f"for an answer to {event['pending_command']}" + (f", answered at {at(event['answered_at'])}" if event.get("answered_at") else ""))
+    words += [f"({event['detail']})"] if event.get("detail") else []
+    words += [f"by the {event['by']}"] if event.get("by") else []
+    if event.get("amount"):
+        words.append(money(event["amount"]))
+    return f"{' '.join(words)}: the order is {event['status']}"
 
 
 # --- the log lines -----------------------------------------------------------------------------------------------------
@@ -119,10 +119,10 @@ class Lines:
             self.wait(0.5)
         if len(answer["results"]) == MOST_LINES:
             note(f"Logs Insights returned its maximum of {MOST_LINES} lines, so the last ones are missing: choose a shorter --since.")
-        return [logs.Entry(self.shop.name, event(row)) for row in answer["results"]]
+        return [logs.Entry(self.shop.name, log_event(row)) for row in answer["results"]]
 
 
-def event(row):
+def log_event(row):
     """Converts a row of Logs Insights into the form of FilterLogEvents."""
     fields = {each["field"]: each["value"] for each in row}
     timestamp = moment(fields["@timestamp"].replace(" ", "T") + "Z")
@@ -143,10 +143,10 @@ def entries_of(lines, order):
     return sorted(unique.values(), key=lambda entry: entry.key), traces
 
 
-# --- facts -------------------------------------------------------------------------------------------------------------
+# --- events -------------------------------------------------------------------------------------------------------------
 
 
-class Fact:
+class Event:
     def __init__(self, milliseconds, function, what, kind="", trace="", level="INFO", fields=None):
         self.milliseconds, self.function, self.what, self.kind = milliseconds, function, what, kind
         self.trace, self.level, self.fields, self.waited_ms = trace, level, fields or {}, 0
@@ -156,12 +156,12 @@ class Fact:
                 "level": self.level, "trace_id": self.trace, "source": "record" if self.function == RECORD else "log", "fields": self.fields}
 
 
-def fact(entry):
-    """Converts a log entry into a fact. Its own timestamp is more precise than the one of CloudWatch."""
+def event(entry):
+    """Converts a log entry into an event. Its own timestamp is more precise than the one of CloudWatch."""
     fields = entry.fields
     milliseconds = moment(fields["timestamp"]) if fields.get("timestamp") else entry.milliseconds
     kind = fields.get("type") or fields.get("message", "")
-    return Fact(milliseconds, fields.get("operation") or entry.function, sentence(fields), kind, entry.trace, entry.level, fields)
+    return Event(milliseconds, fields.get("operation") or entry.function, sentence(fields), kind, entry.trace, entry.level, fields)
 
 
 def sentence(fields):
@@ -209,18 +209,18 @@ def other(fields):
 
 
 def is_retry(each):
-    """Whether a fact repeats earlier work: a message received again, or a command sent again by a sweep."""
+    """Whether an event repeats earlier work: a message received again, or a command sent again by a sweep."""
     return each.fields.get("reception", 1) > 1 or each.fields.get("message") == "commands sent again" or each.fields.get("is_first") is False
 
 
 # --- what is printed ---------------------------------------------------------------------------------------------------
 
 
-def waiting(record, facts, now):
+def waiting(record, events, now):
     """Returns who is waited for now and when they are asked again, one sentence each."""
     said = [waits_for(each, now) for each in record["waiting_for"]] if record else []
     checks = {}
-    for each in facts:  # the payments service checks the provider on its own schedule
+    for each in events:  # the payments service checks the provider on its own schedule
         subject = each.fields.get("payment_id") or each.fields.get("refund_id")
         if subject and "state" in each.fields:
             checks[subject] = each.fields.get("next_check_at")
@@ -240,21 +240,21 @@ def waits_for(each, now):
     return f"{each['party']} has to answer {each['command']}, pending since {at(each['since'])}{checks}.{again}"
 
 
-def show(order, shop, record, facts, traces, reads, now):
-    if facts:
-        print(f"{order} in {shop.name}, {time.strftime('%Y-%m-%d', time.localtime(facts[0].milliseconds / 1000))}"
+def show(order, shop, record, events, traces, reads, now):
+    if events:
+        print(f"{order} in {shop.name}, {time.strftime('%Y-%m-%d', time.localtime(events[0].milliseconds / 1000))}"
               f"{', ' + record['status'] if record else ''}. Trace{'s' if len(traces) > 1 else ''}: {', '.join(sorted(traces)) or 'none in the logs'}.\n")
     rows = [(clock(each.milliseconds), f"+{seconds(each.waited_ms)}" if each.waited_ms else "", each.function,
-             ("" if each.level in ("INFO", "DEBUG") else f"{each.level} ") + each.what) for each in facts]
+             ("" if each.level in ("INFO", "DEBUG") else f"{each.level} ") + each.what) for each in events]
     deployment.table(("TIME", "WAIT", "FUNCTION", "WHAT HAPPENED"), rows)
-    functions = Counter(each.function for each in facts if each.function != RECORD)
-    retries = sum(map(is_retry, facts))
+    functions = Counter(each.function for each in events if each.function != RECORD)
+    retries = sum(map(is_retry, events))
     print(f"\n{counted(sum(functions.values()), 'log line', 'log lines')} of {counted(len(functions), 'function', 'functions')},"
           f" {counted(retries, 'retry', 'retries')}." + (f" Left out (--reads): {counted(reads, 'request', 'requests')} that only read the order."
                                                       if reads else ""))
     if record:
         print(f"Commands sent again: {record['commands_sent_again']}.")
-    said = waiting(record, facts, now)
+    said = waiting(record, events, now)
     if said:
         print("Waiting for:\n" + "\n".join(f"  - {each}" for each in said))
     elif record:
@@ -269,7 +269,7 @@ def is_on_aws(args):
 def trace(shop, args, now=None):
     now = now or int(time.time() * 1000)
     record = record_of(shop, args.order)
-    placed = moment(record["facts"][0]["at"]) - BEFORE_SECONDS * 1000 if record else 0
+    placed = moment(record["entries"][0]["at"]) - BEFORE_SECONDS * 1000 if record else 0
     window = args.since or (None if record else duration(WINDOW))
     since = max(placed, now - int(window.total_seconds() * 1000)) if window else placed
     entries, traces = entries_of(Lines(shop, since, is_on_aws(args)), args.order)
@@ -279,16 +279,16 @@ def trace(shop, args, now=None):
     if not entries:
         note("The logs have no line about this order: LogLevel must be info, and lines are kept for LogRetentionDays.")
     shown = [entry for entry in entries if args.reads or not is_read(entry)]
-    facts = sorted(map(fact, shown), key=lambda each: each.milliseconds) + (facts_of_record(record) if record else [])
-    facts.sort(key=lambda each: each.milliseconds)  # stable: at the same time, the line comes before what it recorded
-    for before, each in zip(facts, facts[1:]):
+    events = sorted(map(event, shown), key=lambda each: each.milliseconds) + (events_of_record(record) if record else [])
+    events.sort(key=lambda each: each.milliseconds)  # stable: at the same time, the line comes before what it recorded
+    for before, each in zip(events, events[1:]):
         each.waited_ms = each.milliseconds - before.milliseconds
     if args.json:
         print(json.dumps({"order_id": args.order, "stack": shop.name, "as_of": iso(now), "traces": sorted(traces),
-                          "facts": [each.document() for each in facts], "retries": sum(map(is_retry, facts)),
-                          "reads": len(entries) - len(shown), "waiting_for": waiting(record, facts, now), "record": record}))
+                          "events": [each.document() for each in events], "retries": sum(map(is_retry, events)),
+                          "reads": len(entries) - len(shown), "waiting_for": waiting(record, events, now), "record": record}))
         return
-    show(args.order, shop, record, facts, traces, len(entries) - len(shown), now)
+    show(args.order, shop, record, events, traces, len(entries) - len(shown), now)
 
 
 # --- times and words ---------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def timeline(stack, order):
         if printed.returncode:
             sys.exit(printed.stderr)
         document = json.loads(printed.stdout)
-        functions = {fact["function"] for fact in document["facts"]}
+        functions = {event["function"] for event in document["events"]}
         if FUNCTIONS <= functions and document["record"]["settled"]:
             return document
         if time.monotonic() > deadline:
@@ -89,13 +89,13 @@ def main():
     customer, order = place(stack, trace_id)
     settle(stack, customer, order)
     document = timeline(stack, order)
-    lines = [fact for fact in document["facts"] if fact["source"] == "log"]
-    placed = next(fact for fact in lines if fact["function"] == "create-order" and fact["kind"] == "request")
+    lines = [event for event in document["events"] if event["source"] == "log"]
+    placed = next(event for event in lines if event["function"] == "create-order" and event["kind"] == "request")
     checks = {
         "make trace finds one trace": document["traces"] == [trace_id],
-        "every log line has it": all(fact["trace_id"] == trace_id for fact in lines),
+        "every log line has it": all(event["trace_id"] == trace_id for event in lines),
         "the access line names the gateway's request": bool(placed["fields"].get("gateway_request_id")),
-        "the charge timed out": any("outcome unknown" in fact["what"] for fact in lines),
+        "the charge timed out": any("outcome unknown" in event["what"] for event in lines),
         "no party is waited for": document["waiting_for"] == [],
         "the provider has it": provider_traces(stack, order) == [trace_id],
         "the mail has it": mail_traces(stack, order) == [trace_id],
@@ -103,7 +103,7 @@ def main():
     failed = [name for name, holds in checks.items() if not holds]
     if failed:
         sys.exit(f"Trace {trace_id} of order {order['id']}: {', '.join(failed)}: no.\n{json.dumps(document, indent=1)[:4000]}")
-    print(f"found trace {trace_id} in {len(lines)} log lines of {len({fact['function'] for fact in lines})} functions, at the provider and in the"
+    print(f"found trace {trace_id} in {len(lines)} log lines of {len({event['function'] for event in lines})} functions, at the provider and in the"
           " mail")
 
 

@@ -1,4 +1,4 @@
-"""`make trace`: the facts of an order from its log lines and its record, locally and with Logs Insights on AWS."""
+"""`make trace`: the events of an order from its log lines and its record, locally and with Logs Insights on AWS."""
 
 import io
 import json
@@ -70,13 +70,13 @@ LINES = [
 
 
 def record(**changed):
-    def fact(at, event, status="pending", **more):
+    def entry(at, event, status="pending", **more):
         return {"at": f"2026-11-29T11:{at}Z", "waited_ms": 0, "event": event, "status": status} | more
 
     return {"order_id": ORDER, "as_of": "2026-11-29T11:56:00.000Z", "status": "confirmed", "settled": True, "trace_id": TRACE,
-            "facts": [fact("55:21.554", "placed"), fact("55:21.919", "payment_unknown", payment_id=PAYMENT),
-                      fact("55:28.182", "payment_succeeded", "confirmed", amount={"amount": 2999, "currency": "USD"})],
-            "facts_omitted": 0, "waiting_for": [], "commands_sent_again": 0, "checks_without_progress": 0, "next_check_at": None} | changed
+            "entries": [entry("55:21.554", "placed"), entry("55:21.919", "payment_unknown", payment_id=PAYMENT),
+                        entry("55:28.182", "payment_succeeded", "confirmed", amount={"amount": 2999, "currency": "USD"})],
+            "entries_omitted": 0, "waiting_for": [], "commands_sent_again": 0, "checks_without_progress": 0, "next_check_at": None} | changed
 
 
 class Missing(Exception):
@@ -140,17 +140,17 @@ def run(aws, *words):
     return out.getvalue(), err.getvalue()
 
 
-def facts(aws, *words):
+def events(aws, *words):
     return json.loads(run(aws, *words, "--json")[0])
 
 
 class Timeline(unittest.TestCase):
-    def test_facts_of_all_services_are_in_time_order_with_their_waits(self):
-        document = facts(Aws())
-        times = [fact["at"] for fact in document["facts"]]
+    def test_events_of_all_services_are_in_time_order_with_their_waits(self):
+        document = events(Aws())
+        times = [event["at"] for event in document["events"]]
         self.assertEqual(times, sorted(times))
-        self.assertEqual(sum(fact["waited_ms"] for fact in document["facts"]), trace.moment(times[-1]) - trace.moment(times[0]))
-        said = [f"{fact['function']}: {fact['what']}" for fact in document["facts"]]
+        self.assertEqual(sum(event["waited_ms"] for event in document["events"]), trace.moment(times[-1]) - trace.moment(times[0]))
+        said = [f"{event['function']}: {event['what']}" for event in document["events"]]
         self.assertEqual(said[:4], [
             "(order's record): placed: the order is pending", "create-order: POST /orders answered 201 in 40 ms (request db07467c, gateway gw-1)",
             "publish-order-events: sent reserve_stock.v1 to the queue reserve-stock", "reserve-stock: handled reserve_stock.v1 in 20 ms"])
@@ -165,11 +165,11 @@ class Timeline(unittest.TestCase):
     def test_a_wait_names_the_command_and_when_it_was_answered(self):
         wait = {"at": "2026-11-29T11:55:25.000Z", "waited_ms": 0, "event": "waiting", "status": "pending", "pending_command": "open_payment"}
         for answered, ending in [({}, ""), ({"answered_at": "2026-11-29T11:55:26.000Z"}, ", answered at 11:55:26")]:
-            said = [fact["what"] for fact in facts(Aws(LINES, (200, record(facts=[wait | answered]))))["facts"]]
+            said = [event["what"] for event in events(Aws(LINES, (200, record(entries=[wait | answered]))))["events"]]
             self.assertIn(f"waiting for an answer to open_payment{ending}: the order is pending", said)
 
     def test_other_orders_and_runs_and_reads_are_left_out(self):
-        text = json.dumps(facts(Aws())["facts"])
+        text = json.dumps(events(Aws())["events"])
         for absent in (OTHER, "examined=1", "get-order\"", "START"):
             self.assertNotIn(absent, text)
         self.assertIn(f"GET /orders/{ORDER} answered 200", run(Aws(), "--reads")[0])
@@ -200,7 +200,7 @@ class Timeline(unittest.TestCase):
 
 class WaitingFor(unittest.TestCase):
     def said(self, *waits, lines=LINES, **changed):
-        return facts(Aws(lines, (200, record(settled=False, waiting_for=list(waits), **changed))))["waiting_for"]
+        return events(Aws(lines, (200, record(settled=False, waiting_for=list(waits), **changed))))["waiting_for"]
 
     def wait(self, party, **changed):
         return {"party": party, "command": "reserve_stock", "reason": None, "since": "2026-11-29T11:55:21.554Z", "checks": 0,
@@ -233,13 +233,13 @@ class LogsInsights(unittest.TestCase):
     @mock.patch.dict(os.environ, {"AWS_ENDPOINT_URL": "http://localhost:4566"})
     def test_an_emulator_is_not_asked(self):
         aws = Aws()
-        self.assertEqual(facts(aws, "--stack", "shop")["facts"], facts(Aws())["facts"])
+        self.assertEqual(events(aws, "--stack", "shop")["events"], events(Aws())["events"])
         self.assertEqual(aws.queries, [])
 
     def test_on_aws_two_queries_search_every_service(self):
         aws = Aws()
-        on_aws, local = facts(aws, "--stack", "shop"), facts(Aws())
-        self.assertEqual(on_aws["facts"], local["facts"])
+        on_aws, local = events(aws, "--stack", "shop"), events(Aws())
+        self.assertEqual(on_aws["events"], local["events"])
         (groups, since, by_order), (_, _, by_trace) = aws.queries
         self.assertIn("/aws/lambda/shop-orders", groups)
         self.assertIn("/aws/lambda/shop-notifications", groups)

@@ -49,12 +49,12 @@ async fn timeline_is_visible_to_admins_only() {
 }
 
 #[tokio::test]
-async fn timeline_lists_facts_waits_and_the_next_check() {
+async fn timeline_lists_entries_waits_and_the_next_check() {
     let fixture = OrdersFixture::new().await;
     let order = fixture.placed("k").await;
     let placed_at = fixture.clock.now().to_string();
     let seen = timeline(&fixture, &order).await;
-    assert_eq!(seen["facts"][0]["event"], "placed");
+    assert_eq!(seen["entries"][0]["event"], "placed");
     let retry_at = seen["next_check_at"].clone();
     assert_eq!(
         seen["waiting_for"],
@@ -73,8 +73,8 @@ async fn timeline_lists_facts_waits_and_the_next_check() {
     let wait = &seen["waiting_for"][0];
     assert_eq!((&wait["checks"], &wait["since"]), (&json!(2), &json!(placed_at)));
     assert_eq!(wait["next_check_at"], seen["next_check_at"]);
-    let facts = seen["facts"].as_array().unwrap();
-    let last = facts.last().unwrap();
+    let entries = seen["entries"].as_array().unwrap();
+    let last = entries.last().unwrap();
     assert_eq!(
         (&last["event"], &last["pending_command"]),
         (&json!("waiting"), &json!("reserve_stock"))
@@ -90,13 +90,13 @@ async fn timeline_lists_facts_waits_and_the_next_check() {
     let wait = &seen["waiting_for"][0];
     assert_eq!((&wait["party"], &wait["until"]), (&json!("buyer"), &read["expires_at"]));
     assert_eq!((&wait["since"], &wait["checks"]), (&Value::Null, &json!(0)));
-    assert!(seen["facts"].as_array().unwrap().iter().any(|fact| fact["answered_at"].is_string()));
+    assert!(seen["entries"].as_array().unwrap().iter().any(|entry| entry["answered_at"].is_string()));
     // Both operations report the same history.
-    let mut facts = seen["facts"].clone();
-    for fact in facts.as_array_mut().unwrap() {
-        assert!(fact.as_object_mut().unwrap().remove("waited_ms").is_some(), "{fact}");
+    let mut entries = seen["entries"].clone();
+    for entry in entries.as_array_mut().unwrap() {
+        assert!(entry.as_object_mut().unwrap().remove("waited_ms").is_some(), "{entry}");
     }
-    assert_eq!(facts, read["history"]);
+    assert_eq!(entries, read["history"]);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `GET /orders/{order_id}/timeline`: returns the facts of an order in time order, and what it
+//! `GET /orders/{order_id}/timeline`: returns the history of an order in time order, and what it
 //! waits for now.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::{
     error::OrderError,
 };
 
-/// The facts of an order: what happened, how long each step took, and what the order waits for now.
+/// The history of an order: what happened, how long each step took, and what the order waits for now.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 struct OrderTimeline<'a> {
@@ -33,9 +33,9 @@ struct OrderTimeline<'a> {
     /// records and mails about the order have it.
     trace_id: &'a str,
     /// What happened, oldest first.
-    facts: Vec<TimelineFact<'a>>,
-    /// The number of facts removed from the middle.
-    facts_omitted: u32,
+    entries: Vec<TimelineEntry<'a>>,
+    /// The number of entries removed from the middle.
+    entries_omitted: u32,
     /// Who has to act before the order continues. Empty if the order continues by itself or is
     /// finished.
     waiting_for: Vec<TimelineWait<'a>>,
@@ -50,10 +50,10 @@ struct OrderTimeline<'a> {
 /// An event in the history of the order, with the time that it took.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
-struct TimelineFact<'a> {
+struct TimelineEntry<'a> {
     #[serde(flatten)]
     entry: HistoryEntryView<'a>,
-    /// Milliseconds since the previous fact.
+    /// Milliseconds since the previous entry.
     waited_ms: u64,
 }
 
@@ -81,9 +81,9 @@ struct TimelineWait<'a> {
 impl<'a> OrderTimeline<'a> {
     fn new(order: &'a Order, now: Timestamp) -> Self {
         let mut previous = order.placed.created_at;
-        let fact = |entry: &'a HistoryEntry| {
+        let timeline_entry = |entry: &'a HistoryEntry| {
             let waited = entry.at.since(std::mem::replace(&mut previous, entry.at));
-            TimelineFact {
+            TimelineEntry {
                 entry: HistoryEntryView::new(entry, order),
                 waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
             }
@@ -94,8 +94,8 @@ impl<'a> OrderTimeline<'a> {
             status: order.progress.status.name(),
             settled: order.progress.is_settled(),
             trace_id: order.traceparent.id(),
-            facts: order.progress.history.iter().map(fact).collect(),
-            facts_omitted: order.progress.history_omitted,
+            entries: order.progress.history.iter().map(timeline_entry).collect(),
+            entries_omitted: order.progress.history_omitted,
             waiting_for: order.waiting().iter().map(TimelineWait::from).collect(),
             commands_sent_again: order.schedule.attempt,
             checks_without_progress: order.schedule.retries,
@@ -130,7 +130,7 @@ enum Party {
     Operator,
 }
 
-/// Returns `200` with the facts of an order in time order, from its record alone: its history, its
+/// Returns `200` with the history of an order in time order, from its record alone: its history, its
 /// pending commands, how often they were sent, and when they are sent again.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
