@@ -191,9 +191,6 @@ impl Store {
         &self,
         keys: Vec<EntryKey>,
     ) -> Result<Vec<Result<RecordedEntry, TableError>>, TableError> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
         let keys = keys.into_iter().map(|key| (&self.ledger, Key::composite(key.pk, key.sk)));
         let items = self.ledger.get_many(keys.collect()).await?;
         Ok(items.into_iter().map(item::recorded_entry).collect())

@@ -248,9 +248,6 @@ impl Store {
         let entries = self.orders.query(query).await?;
         let order_ids: Vec<OrderId> =
             entries.iter().filter_map(|entry| order_id_of(text(entry, "pk"))).collect();
-        if order_ids.is_empty() {
-            return Ok(Vec::new());
-        }
         let found = self.find_many(&order_ids).await?.into_iter();
         found.map(|(_, found)| Ok(found?.order)).collect()
     }

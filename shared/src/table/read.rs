@@ -7,6 +7,9 @@ use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::Ke
 use super::{Expression, Item, Key, MAX_ATTEMPTS, Query, Table, TableError, backoff};
 use crate::BoxFuture;
 
+/// The maximum number of keys in a `BatchGetItem` call.
+const MAX_KEYS_PER_CALL: usize = 100;
+
 /// One page of a query's result.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -30,7 +33,8 @@ impl Table {
     }
 
     /// Reads the items with these keys, of this and other tables, with strong consistency. Absent
-    /// items are omitted. Unprocessed keys are retried.
+    /// items are omitted. Unprocessed keys are retried. One call reads 100 keys, and no keys take no
+    /// call.
     pub fn get_many<'a>(
         &'a self,
         keys: Vec<(&'a Table, Key)>,
@@ -48,6 +52,22 @@ impl Table {
     }
 
     fn batch_get<'a>(
+        &'a self,
+        keys: Vec<(&'a Table, Key)>,
+        is_consistent: bool,
+    ) -> BoxFuture<'a, Result<Vec<Item>, TableError>> {
+        Box::pin(async move {
+            let (mut keys, mut items) = (keys.into_iter().peekable(), Vec::new());
+            while keys.peek().is_some() {
+                let of_call = keys.by_ref().take(MAX_KEYS_PER_CALL).collect();
+                items.extend(self.batch_get_call(of_call, is_consistent).await?);
+            }
+            Ok(items)
+        })
+    }
+
+    /// Reads up to [`MAX_KEYS_PER_CALL`] items.
+    fn batch_get_call<'a>(
         &'a self,
         keys: Vec<(&'a Table, Key)>,
         is_consistent: bool,

@@ -310,6 +310,25 @@ async fn cart_has_at_most_40_lines_and_16_kb() {
 }
 
 #[tokio::test]
+async fn change_may_name_more_products_than_one_call_reads() {
+    let fixture = OrdersFixture::new().await;
+    let guest = fixture.guest_cart(&json!({})).await;
+    let id = |number: usize| format!("prd_0199c2a8-0000-7000-8000-000000000{number:03}");
+    for number in (0..40).chain(80..120) {
+        assert!(fixture.replicate(&product(&id(number), 1, 100, true)).await);
+    }
+    let lines = |numbers: std::ops::Range<usize>, quantity: u64| -> Value {
+        numbers.map(|number| json!({ "product_id": id(number), "quantity": quantity })).collect()
+    };
+    fixture.changed_cart(&guest, &json!({ "set": lines(0..40, 1) })).await;
+    // With those of the cart, 120 products are read.
+    let change = json!({ "set": lines(40..80, 0), "add": lines(80..120, 1) });
+    let called = fixture.change_cart(&guest, &change).await;
+    assert_eq!((called.status(), called.code().as_str()), (422, "too_many_lines"));
+    assert_eq!(called.operations(), ["GetItem", "BatchGetItem", "BatchGetItem"]);
+}
+
+#[tokio::test]
 async fn repeated_mutation_changes_nothing() {
     let fixture = OrdersFixture::new().await;
     let guest = fixture.guest_cart(&json!({})).await;

@@ -56,16 +56,14 @@ impl Store {
         self.products.put(item, newer).await
     }
 
-    /// Reads products, and the rules of markets for countries, in one eventually consistent call.
+    /// Reads products, and the rules of markets for countries, eventually consistent. One call reads
+    /// 100 of them.
     pub async fn read_for_estimate(
         &self,
         rules: &[(&MarketId, &CountryCode)],
         products: &[ProductId],
     ) -> Result<PriceInputs, TableError> {
         let keys = self.goods_keys(rules, products);
-        if keys.is_empty() {
-            return Ok(PriceInputs::default());
-        }
         PriceInputs::read(self.products.get_many_eventually(keys).await?)
     }
 
@@ -76,9 +74,6 @@ impl Store {
         products: &[ProductId],
     ) -> Result<PriceInputs, TableError> {
         let keys = self.goods_keys(rules, products);
-        if keys.is_empty() {
-            return Ok(PriceInputs::default());
-        }
         PriceInputs::read(self.products.get_many(keys).await?)
     }
 
