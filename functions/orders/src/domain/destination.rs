@@ -8,7 +8,7 @@ use shared::address::{Address, CountryCode};
 use super::{
     order_request::OrderOfItems,
     placement::PlacedOrder,
-    pricing::{Destination, Price},
+    pricing::{Destination, Price, has_same_rates},
     quote::{self, MarketError},
 };
 
@@ -90,8 +90,8 @@ pub(super) fn keeps_price(
     before: Option<&Address>,
     after: &Address,
 ) -> bool {
-    before.is_none_or(|before| {
-        let is_same_region = price.is_none() || before.region == after.region;
-        before.country == after.country && is_same_region
+    before.is_none_or(|before| match price {
+        Some(_) => has_same_rates(&quote::destination(before), &quote::destination(after)),
+        None => before.country == after.country,
     })
 }

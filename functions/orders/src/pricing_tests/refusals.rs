@@ -166,3 +166,21 @@ fn refusals_serialize_with_their_codes() {
     ]);
     assert_eq!(serde_json::to_value(refusals).unwrap(), expected);
 }
+
+#[test]
+fn destinations_with_one_region_code_have_the_same_rates() {
+    let california = to("US", Some("CA"));
+    for (other, is_same) in [
+        (to("US", Some("CA")), true),
+        (to("US", Some("US-CA")), true),
+        (to("US", Some("NY")), false),
+        (to("US", None), false),
+        (to("CA", Some("CA")), false),
+    ] {
+        assert_eq!(has_same_rates(&california, &other), is_same, "{other:?}");
+        assert_eq!(has_same_rates(&other, &california), is_same, "{other:?}");
+    }
+    let surrey = to("GB", Some("Surrey"));
+    assert!(has_same_rates(&surrey, &to("GB", Some("Surrey"))));
+    assert!(!has_same_rates(&surrey, &to("GB", Some("Kent"))));
+}

@@ -99,6 +99,13 @@ impl<'a> TaxTable<'a> {
     }
 }
 
+/// Whether two destinations are taxed at the same rates: the country is the same, and the region
+/// has the same code or the same text.
+pub fn has_same_rates(one: &Destination, other: &Destination) -> bool {
+    let is_same_code = || region_code(one).is_some_and(|code| region_code(other) == Some(code));
+    one.country == other.country && (one.region == other.region || is_same_code())
+}
+
 /// Reads `CA` and `US-CA`. Returns `None` for a missing region, or one that is not a code of ISO
 /// 3166-2.
 fn region_code(destination: &Destination) -> Option<&str> {
