@@ -43,12 +43,20 @@ pub fn operations_table() -> String {
         };
         let file = format!("{service}/src/operations/{module}.rs");
         let code = source(&format!("functions/{file}"));
-        let (_, does) =
-            code.lines().next().and_then(|line| line.split_once(": ")).unwrap_or_default();
+        let does = purpose(&code);
         let role = roles.get(operation.name().as_str()).cloned().unwrap_or_default();
         writeln!(text, "| [`{}`]({file}) | {called} | {role} | {does} |", operation.name())
             .unwrap();
     }
     text.push('\n');
     text
+}
+
+/// The first sentence of a file's doc comment, after its trigger.
+fn purpose(code: &str) -> String {
+    let lines = code.lines().map_while(|line| line.strip_prefix("//! "));
+    let comment = lines.collect::<Vec<_>>().join(" ");
+    let (_, purpose) = comment.split_once(": ").unwrap_or_default();
+    let (sentence, _) = purpose.split_once(". ").unwrap_or((purpose, ""));
+    sentence.trim_end_matches('.').to_owned()
 }
