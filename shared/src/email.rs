@@ -33,7 +33,7 @@ fn address(text: &str) -> Result<String, Violation> {
     let invalid = |detail: &str| Violation::new("invalid_email", detail);
     match text.rsplit_once('@') {
         Some((local, _)) if !local.is_ascii() => Err(invalid(
-            "Use only letters, digits and signs of ASCII before the @. The shop cannot send mail to other addresses.",
+            "Use only ASCII characters before the @. The shop cannot send mail to other addresses.",
         )),
         _ => normal_form(text)
             .ok_or_else(|| invalid("An e-mail address looks like name@example.com.")),

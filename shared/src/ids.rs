@@ -112,7 +112,7 @@ prefixed_id!(
 );
 prefixed_id!(OrderId, "ord");
 prefixed_id!(
-    /// A cart. The id alone opens nothing.
+    /// A cart. The id alone gives no access.
     CartId,
     "crt"
 );

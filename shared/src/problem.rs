@@ -143,7 +143,7 @@ impl Problem {
     pub fn invalid_field(pointer: &str, violation: &Violation) -> Self {
         let error =
             json!({ "pointer": pointer, "code": violation.code, "detail": violation.detail });
-        Self::unprocessable(&violation.code, "The request breaks a rule")
+        Self::unprocessable(&violation.code, "Invalid request")
             .detail(&violation.detail)
             .with("errors", json!([error]))
     }

@@ -30,7 +30,7 @@ const ORDERED_CART: &str = "The cart became the order in `order_id`. Pay that or
     `from_order` gives it the lines of the order.";
 const ORDER_OF_CART: &[Member] = &[
     member("order_id", "The order.", "\"ord_0199c2a8-0000-7000-8000-0000000000f1\"", ORDER_ID),
-    member("number", "The number of the order that people use.", "\"7K3M-Q8ZT-0V2R\"", TEXT),
+    member("number", "The order number, as shown to the buyer.", "\"7K3M-Q8ZT-0V2R\"", TEXT),
 ];
 const REFUNDABLE: &[Member] = &[member(
     "refundable",
@@ -127,7 +127,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         404,
         "cart_not_found",
         "Cart not found",
-        "It does not exist, has expired, was merged, or belongs to another. A guest sends the token of the cart as `X-Cart-Token`, a user an access token.",
+        "It does not exist, has expired, was merged, or belongs to another user. A guest sends the token of the cart as `X-Cart-Token`, a user an access token.",
     ),
     problem(
         404,
@@ -175,14 +175,14 @@ pub const PROBLEMS: &[ProblemType] = &[
     )
     .headers(&["Allow"]),
     problem(409, "address_book_full", "Address book full", "Delete an address, then repeat the request.")
-        .members(&[member("maximum", "The maximum of addresses.", "20", COUNT)]),
+        .members(&[member("maximum", "The maximum number of addresses.", "20", COUNT)]),
     problem(409, "already_paid", "Order already paid", "Nothing is left to pay. Read the order.").members(PAYMENT_STATE),
     problem(
         409,
         "cart_changed",
         "Cart changed",
-        "The cart is not in the version that the request names, and nothing was ordered. Show the buyer the cart, and order again with \
-         its `version` and total.",
+        "The cart no longer has the version in the request. Nothing was ordered. Show the current cart to the buyer, then order again \
+         with its `version` and total.",
     )
     .members(&[member("cart", "The current cart, like the response of `GET /carts/{cart_id}`.", CART_EXAMPLE, CART)]),
     problem(409, "cart_ordered", "Cart ordered", ORDERED_CART).members(ORDER_OF_CART),
@@ -301,14 +301,14 @@ pub const PROBLEMS: &[ProblemType] = &[
         "A market has one tax rate per country, region, tax class and time. Change that one.",
     ),
     problem(409, "too_many_address_changes", "Address changed too often", "Cancel the order, and place it again.")
-        .members(&[member("maximum", "The maximum of changes.", "10", COUNT)]),
+        .members(&[member("maximum", "The maximum number of changes.", "10", COUNT)]),
     problem(
         409,
         "too_many_unpaid_orders",
         "Too many unpaid orders",
         "Pay or cancel one of them, then repeat the request. An account with a verified e-mail address may have more.",
     )
-    .members(&[member("maximum", "The maximum of unpaid orders.", "5", COUNT)]),
+    .members(&[member("maximum", "The maximum number of unpaid orders.", "5", COUNT)]),
     problem(410, "cart_ordered", "Cart ordered", ORDERED_CART).members(ORDER_OF_CART),
     problem(
         412,
@@ -333,7 +333,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         422,
         "below_minimum",
         "Total below the minimum",
-        "The market accepts no total between 0 and its minimum. Order more.",
+        "The market accepts no total between 0 and its minimum. Add products until the total reaches `minimum`.",
     )
     .members(&[member("minimum", "The smallest total above 0.", "{\"amount\": 50, \"currency\": \"USD\"}", MONEY)]),
     problem(
@@ -407,7 +407,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         "A promotion ends after now and after it starts, and takes more than 0.",
     ),
     problem(422, "too_many_lines", "Too many lines", "A cart has at most `maximum` products. Remove one before you add another.")
-        .members(&[member("maximum", "The maximum of lines.", "40", COUNT)]),
+        .members(&[member("maximum", "The maximum number of lines.", "40", COUNT)]),
     problem(
         422,
         "too_many_rules",
@@ -452,7 +452,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         503,
         "no_market",
         "No market",
-        "The shop sells only in markets, whose rules decide the tax. Name one of them in `market`. A shop without a market sells nothing yet.",
+        "Name a market in `market`. This shop sells only in markets, because their rules determine the tax. If `GET /markets` is empty, an operator must create a market.",
     )
     .headers(RETRY_AFTER),
     problem(

@@ -258,7 +258,7 @@ impl Consumer {
                     queued_ms,
                     duration_ms,
                     error = error.reason(),
-                    "message can never be processed, rejecting it"
+                    "message rejected, moved to the dead-letter queue"
                 );
                 metrics::POISON_MESSAGE.of(self.name.service).increment();
             }

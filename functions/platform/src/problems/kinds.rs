@@ -37,7 +37,7 @@ pub struct Rule {
 }
 
 /// Title of the problem for every broken [`Rule`].
-pub const RULE_TITLE: &str = "The request breaks a rule";
+pub const RULE_TITLE: &str = "Invalid request";
 
 pub(super) const fn problem(
     status: u16,

@@ -7,7 +7,7 @@ use super::{
 
 const PRODUCT: Member = member(
     "product_id",
-    "The product, if the request orders a cart. Otherwise the pointer names it.",
+    "The product, if the request orders a cart. Otherwise `pointer` names its line.",
     "\"prd_0199c2a8-0000-7000-8000-00000000000a\"",
     PRODUCT_ID,
 );
@@ -27,7 +27,7 @@ impl Rule {
 pub const RULES: &[Rule] = &[
     rule(
         "billing_address_required",
-        "Nothing is shipped. An order in a market then needs a billing address, where it is taxed.",
+        "The order ships nothing, so it is taxed at its billing address. Add `billing_address`.",
     ),
     rule("blank", "The text has no visible character."),
     rule("cart_empty", "The cart has no lines. Add a product."),
@@ -105,7 +105,7 @@ pub const RULES: &[Rule] = &[
     rule("required", "The required field or parameter is missing."),
     rule(
         "shipping_address_required",
-        "Goods are shipped. An order in a market then needs the address that it is shipped to and taxed at.",
+        "The order is shipped to its shipping address and taxed there. Add `shipping_address`.",
     ),
     rule(
         "shipping_method_required",
@@ -133,7 +133,7 @@ pub const RULES: &[Rule] = &[
         .members(PRODUCT_OF_CART),
     rule(
         "unknown_region",
-        "Tax depends on the region. Send its code of ISO 3166-2, such as `CA` or `US-CA`.",
+        "Tax rates in this country differ by region. Send its ISO 3166-2 code, such as `CA` or `US-CA`.",
     ),
     rule("unknown_value", "The value is not one of the accepted names."),
     rule("unsupported_currency", "The currency is not supported."),
