@@ -182,7 +182,7 @@ fn placement_problem(error: PlacementError) -> Problem {
         }
         PlacementError::PriceChanged { totals, price } => {
             let problem = Problem::conflict("price_changed", "Price changed")
-                .detail("Show the buyer the new total. To accept it, order again with it.")
+                .detail("Show the buyer the new total. To accept it, repeat the order with it as `expected_total`.")
                 .with("total", json!(totals.total));
             match price {
                 Some(price) => problem.with("totals", json!(totals)).with("price", json!(price)),
@@ -205,20 +205,20 @@ fn market_problem(error: &MarketError) -> Problem {
         }
         MarketError::MarketRequired => invalid(
             "/market",
-            Violation::new("required", "A shipping method belongs to a market. Send both."),
+            Violation::new("required", "`shipping_method` requires `market`. Send both."),
         ),
         MarketError::ShippingAddressRequired => invalid(
             "/shipping_address",
             Violation::new(
                 "shipping_address_required",
-                "Goods are shipped. Send the address that they are shipped to and taxed at.",
+                "The goods require shipping. Send `shipping_address`, where they are taxed.",
             ),
         ),
         MarketError::BillingAddressRequired => invalid(
             "/billing_address",
             Violation::new(
                 "billing_address_required",
-                "Nothing is shipped. The order needs a billing address, where it is taxed.",
+                "Nothing is shipped, so the billing address decides the tax. Send `billing_address`.",
             ),
         ),
         MarketError::UnknownMarket => invalid(
@@ -243,7 +243,7 @@ fn market_problem(error: &MarketError) -> Problem {
             &format!("/{}/region", at.name()),
             Violation::new(
                 "unknown_region",
-                "Tax depends on the region here. Send its code of ISO 3166-2, such as CA or US-CA.",
+                "Tax rates in this country differ by region. Send its ISO 3166-2 code, such as CA or US-CA.",
             ),
         ),
         MarketError::ShippingUnavailable => invalid(
@@ -308,7 +308,7 @@ fn ordered(problem: Problem, order_id: OrderId) -> Problem {
 /// The cart changed since its buyer saw it. `cart` is the view of the current one.
 pub fn cart_changed(cart: &impl Serialize) -> Problem {
     Problem::conflict("cart_changed", "Cart changed")
-        .detail("Show the buyer the cart. To accept it, order again with its version and total.")
+        .detail("Show the buyer the current cart. To accept it, repeat the order with its `version` and total.")
         .with("cart", json!(cart))
 }
 
@@ -331,14 +331,14 @@ fn refused_cart(refusal: &CartRefusal) -> Problem {
         CartRefusal::AddressRequired => (
             Violation::new(
                 "shipping_address_required",
-                "Add the address that the goods are shipped to and taxed at.",
+                "The goods require shipping. Add `shipping_address`, where they are taxed.",
             ),
             None,
         ),
         CartRefusal::BillingAddressRequired => (
             Violation::new(
                 "billing_address_required",
-                "Nothing is shipped. Add the billing address, where the goods are taxed.",
+                "Nothing is shipped, so the billing address decides the tax. Add `billing_address`.",
             ),
             None,
         ),
@@ -369,7 +369,7 @@ fn refused_price(refusal: &Refusal, currency: Option<Currency>) -> Problem {
         ),
         Refusal::UnknownRegion => Violation::new(
             "unknown_region",
-            "Tax depends on the region here. Set its code of ISO 3166-2, such as CA or US-CA.",
+            "Tax rates in this country differ by region. Set its ISO 3166-2 code, such as CA or US-CA.",
         ),
         Refusal::ShippingUnavailable => Violation::new("shipping_unavailable", options),
         Refusal::ShippingMethodRequired => Violation::new("shipping_method_required", options),
@@ -394,7 +394,7 @@ fn at_cart(violation: &Violation, product_id: Option<ProductId>) -> Problem {
 
 fn below_minimum(minimum: Option<Money>) -> Problem {
     Problem::unprocessable("below_minimum", "Total below the minimum")
-        .detail("Order more, so that the total is 0 or at least the minimum.")
+        .detail("Add products until the total reaches the minimum.")
         .with("minimum", json!(minimum))
 }
 

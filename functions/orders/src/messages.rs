@@ -86,7 +86,7 @@ pub struct RecordEntry {
     pub entry_id: EntryId,
     pub occurred_at: Timestamp,
     /// `sale`: the order was confirmed. `sale_reversal`: money was returned to the buyer.
-    /// `sale_reinstatement`: returned money came back.
+    /// `sale_reinstatement`: a refund failed later, or the bank returned a disputed amount.
     pub kind: &'static str,
     pub order_id: OrderId,
     /// The funds of the order, and one line for each part of its total. No amount is 0.
@@ -114,7 +114,7 @@ pub type SendNotification = queue::SendNotification<MailData>;
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct MailData {
     pub order_id: OrderId,
-    /// The number that people use for the order.
+    /// The order number, as shown to the buyer.
     pub number: String,
     pub total: Money,
     pub items: Vec<MailItem>,

@@ -28,7 +28,7 @@ type Lines = BTreeMap<String, u32>;
 /// A cart, and what the shop has acknowledged of its content.
 struct Cart {
     id: String,
-    /// Opens the cart of a guest.
+    /// Gives access to the cart of a guest.
     token: Option<String>,
     /// Owns a cart without a token.
     buyer: String,

@@ -65,7 +65,7 @@ impl Template {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Context {
     pub order_id: OrderId,
-    /// The number that people use for the order. Absent in messages of earlier releases.
+    /// The order number, as shown to the buyer. Absent in messages of earlier releases.
     #[serde(default)]
     pub number: Option<String>,
     /// 0 if the order has no payment.

@@ -67,7 +67,7 @@ pub struct Customer {
     pub tax_id: Option<TaxId>,
     /// The language of the buyer.
     pub locale: Option<Locale>,
-    /// What the buyer asks of the shop, kept as long as the shipping address.
+    /// A note from the buyer to the shop, kept as long as the shipping address.
     pub note: Option<Note>,
     /// Values that the storefront keeps with the order, kept as long as the shipping address.
     pub attributes: Option<Attributes>,

@@ -54,7 +54,7 @@ pub struct OrderOfItems {
     /// an order in a market is taxed at this address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub billing_address: Option<Address>,
-    /// The tax number of the buyer. It is kept and printed, and changes no price.
+    /// The tax number of the buyer. It is stored and printed, and does not affect the price.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tax_id: Option<TaxId>,
     /// The market that the order is placed in: its rules decide prices, shipping and tax. Without
@@ -67,7 +67,7 @@ pub struct OrderOfItems {
     /// The language of the buyer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locale: Option<Locale>,
-    /// What the buyer asks of the shop.
+    /// A note from the buyer to the shop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
     /// Values that the storefront keeps with the order.
@@ -92,7 +92,7 @@ pub struct OrderOfCart {
     /// `POST /payments`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_method: Option<PaymentMethod>,
-    /// The tax number of the buyer. It is kept and printed, and changes no price.
+    /// The tax number of the buyer. It is stored and printed, and does not affect the price.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tax_id: Option<TaxId>,
 }

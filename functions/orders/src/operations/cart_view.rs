@@ -27,8 +27,8 @@ pub struct CartView<'a> {
     id: CartId,
     /// Incremented by every change. An order names the version that the buyer saw.
     version: u64,
-    /// Opens the cart of a guest, in the header `X-Cart-Token`. Only the answer that creates the
-    /// cart contains it.
+    /// Gives access to a guest's cart, in the header `X-Cart-Token`. Only the response that creates
+    /// the cart contains it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     cart_token: Option<String>,
@@ -56,9 +56,9 @@ pub struct CartView<'a> {
     price: Option<&'a Price>,
     /// The version of the market's rules.
     pricing_version: Option<u64>,
-    /// What keeps the cart from being ordered. Empty if it can be ordered at this total.
+    /// Why the cart cannot be ordered. Empty if it can be ordered at this total.
     refusals: Vec<RefusalView>,
-    /// What the buyer should know: changes that the buyer did not make.
+    /// Changes of the cart that the buyer did not make.
     warnings: Vec<Warning>,
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -66,8 +66,7 @@ pub struct CartView<'a> {
     expires_at: Timestamp,
 }
 
-/// A line of a cart. Prices are null if the product cannot be ordered, or nothing decides its
-/// price.
+/// A line of a cart. Prices are null if the product cannot be ordered, or has no price.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 struct CartLineView {

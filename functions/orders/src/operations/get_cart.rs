@@ -14,7 +14,7 @@ use super::cart_view::CartView;
 use crate::{Orders, carts};
 
 /// Returns `200` with the cart and its prices. A cart that does not exist, has expired, was merged
-/// or belongs to another is `404`. The id of a cart opens nothing: its user needs an access token,
+/// or belongs to another user is `404`. The id alone gives no access: a user needs an access token,
 /// a guest the cart token.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,

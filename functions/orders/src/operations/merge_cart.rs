@@ -22,10 +22,10 @@ use crate::{
     store::carts::MergeWrite,
 };
 
-/// Adds the lines of a guest's cart, which `X-Cart-Token` opens, to the open cart of the user, and
-/// returns `200` with it. Afterwards the token opens nothing. A repeated request returns the cart
-/// unchanged. A guest's cart for another market stays as it is, and the warning `other_market` is
-/// returned.
+/// Adds the lines of the guest's cart that `X-Cart-Token` identifies to the open cart of the user,
+/// and returns `200` with it. The token is then invalid. A repeated request returns the cart
+/// unchanged. A guest's cart for another market is not changed; the response has the warning
+/// `other_market`.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/carts/{cart_id}/merge",

@@ -47,7 +47,7 @@ pub struct PricePreview<'a> {
     totals: Option<Totals>,
     /// How the totals are computed. Null like `totals`.
     price: Option<Price>,
-    /// What prevents an order of these goods. Empty if they can be ordered at this total.
+    /// Why the goods cannot be ordered. Empty if they can be ordered at this total.
     refusals: Vec<RefusalView>,
     /// The shipping methods that the goods can use, the cheapest first. Empty if nothing is
     /// shipped.

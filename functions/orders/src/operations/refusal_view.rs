@@ -17,7 +17,7 @@ use crate::domain::{
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub(super) struct RefusalView {
     code: &'static str,
-    /// The product that is not sold, or of which there are too many. Null for other reasons.
+    /// The product that is not sold, or whose quantity exceeds its limit. Null for other reasons.
     product_id: Option<ProductId>,
     /// The smallest total above 0. Null for other reasons.
     minimum: Option<Money>,

@@ -29,7 +29,7 @@ use crate::{
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OrderView<'a> {
     id: OrderId,
-    /// The number that people use for the order. It gives no access.
+    /// The order number, as shown to the buyer. It gives no access.
     #[cfg_attr(feature = "api-document", schema(example = "7K3M-Q8ZT-0V2R"))]
     number: String,
     user_id: UserId,
@@ -63,7 +63,7 @@ pub struct OrderView<'a> {
     tax_id: Option<&'a TaxId>,
     /// The language of the buyer. Null if it is unknown.
     locale: Option<&'a Locale>,
-    /// What the buyer asks of the shop.
+    /// A note from the buyer to the shop.
     note: Option<&'a Note>,
     /// Values of the storefront. Null if it sent none.
     #[cfg_attr(feature = "api-document", schema(value_type = Option<Vec<crate::domain::cart::Attribute>>))]
@@ -246,7 +246,7 @@ impl<'a> BuyerView<'a> {
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OrderSummaryView {
     id: OrderId,
-    /// The number that people use for the order. It gives no access.
+    /// The order number, as shown to the buyer. It gives no access.
     #[cfg_attr(feature = "api-document", schema(example = "7K3M-Q8ZT-0V2R"))]
     number: String,
     user_id: UserId,

@@ -127,7 +127,7 @@ impl TaxRateDetails {
 }
 
 shared::stored_enum!(
-    /// What a promotion makes cheaper.
+    /// What a promotion discounts.
     Target {
         /// Each covered line. A line takes the largest discount of these.
         Line = "line",
@@ -140,7 +140,7 @@ shared::stored_enum!(
 shared::describe!(
     Target as "PromotionTarget",
     one_of(
-        "What the promotion makes cheaper: each covered line, the covered lines together, or shipping.",
+        "What the promotion discounts: each covered line, the covered lines together, or shipping.",
         &["line", "order", "shipping"]
     )
     .problem_codes(&["unknown_value"])
@@ -161,12 +161,12 @@ pub struct PromotionDetails {
     pub products: CoveredProducts,
     #[serde(default)]
     pub categories: CoveredCategories,
-    /// The least subtotal of the covered lines per currency; empty for any.
+    /// The minimum subtotal of the covered lines per currency; empty for any.
     #[serde(default)]
     pub min_subtotal: Amounts,
     #[serde(default)]
     pub priority: Priority,
-    /// Whether it is taken together with other promotions of its target.
+    /// Whether it can be combined with other promotions of its target.
     #[serde(default)]
     pub combinable: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -209,12 +209,12 @@ pub(super) struct PromotionInput {
     products: CoveredProducts,
     #[serde(default)]
     categories: CoveredCategories,
-    /// The least subtotal of the covered lines, for the currency of each market.
+    /// The minimum subtotal of the covered lines, for the currency of each market.
     #[serde(default)]
     min_subtotal: Amounts,
     #[serde(default)]
     priority: Priority,
-    /// Whether it is taken together with other promotions of its target.
+    /// Whether it can be combined with other promotions of its target.
     #[serde(default)]
     combinable: bool,
     #[serde(default)]

@@ -142,10 +142,10 @@ pub struct PromotionView {
     fixed: Amounts,
     products: CoveredProducts,
     categories: CoveredCategories,
-    /// The least subtotal of the covered lines, for the currency of each market.
+    /// The minimum subtotal of the covered lines, for the currency of each market.
     min_subtotal: Amounts,
     priority: Priority,
-    /// Whether it is taken together with other promotions of its target.
+    /// Whether it can be combined with other promotions of its target.
     combinable: bool,
     starts_at: Option<Timestamp>,
     /// The first moment at which the promotion has ended.

@@ -20,7 +20,7 @@ async fn merge_adds_quantities_and_closes_the_cart_of_the_guest() {
     assert_eq!((&cart["id"], &cart["note"]), (&json!(own.id), &Value::Null));
     assert_eq!(fixture.read_cart(&own).await.json(), cart);
 
-    // The guest's cart has no content, and its token opens nothing.
+    // The guest's cart has no content, and its token is invalid.
     assert!(!format!("{:?}", fixture.aws.items("order-carts")).contains("As a guest."));
     assert_eq!(fixture.read_cart(&guest).await.status(), 404);
     assert_eq!(fixture.change_cart(&guest, &add(SPOON, 1)).await.status(), 404);

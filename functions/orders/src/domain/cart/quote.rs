@@ -97,13 +97,13 @@ pub struct Warning {
 pub enum WarningCode {
     /// The unit price differs from the one when the cart was last changed.
     PriceChanged,
-    /// The line has fewer pieces than the merged carts together, or was left out.
+    /// The quantity is lower than the sum of both carts, or the line was left out.
     QuantityCut,
     /// The chosen shipping method does not exist, or the goods cannot use it.
     ShippingUnavailable,
     /// The product cannot be ordered in the market.
     NotSoldHere,
-    /// The total is below the least that the market accepts.
+    /// The total is below the minimum of the market.
     BelowMinimum,
     /// The guest's cart is for another market, so its lines were not merged.
     OtherMarket,

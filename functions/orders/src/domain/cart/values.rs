@@ -29,8 +29,8 @@ fn is_language_tag(text: &str) -> bool {
 }
 
 checked_text!(
-    /// What the buyer asks of the shop.
-    Note: multi_line(1000), "What the buyer asks of the shop.", "Please ring twice."
+    /// A note from the buyer to the shop.
+    Note: multi_line(1000), "A note from the buyer to the shop.", "Please ring twice."
 );
 
 checked_text!(
@@ -41,7 +41,7 @@ checked_text!(
         |text| text.bytes().all(|b| b.is_ascii_graphic()),
         Violation::new("invalid_mutation_id", "A mutation id is 1 to 64 visible ASCII characters, such as a UUID."),
     ),
-    "The client's name for this change. A cart knows its last 16; a repeated one changes nothing.",
+    "The client's name for this change. A cart stores the last 16; a repeated one changes nothing.",
     "0199c2a8-4d1f-7b6e-9c35-1a2b3c4d5e6f"
 );
 
@@ -66,7 +66,7 @@ checked_text!(
 /// Maximum number of attributes of a cart.
 const MAX_ATTRIBUTES: usize = 20;
 
-/// A value that the storefront keeps with a cart, such as the wish for a gift wrapping. The shop
+/// A value that the storefront keeps with a cart, such as a request for gift wrapping. The shop
 /// does not interpret it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema), schema(as = CartAttribute))]

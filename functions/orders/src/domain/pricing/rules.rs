@@ -139,7 +139,7 @@ pub struct Promotion {
     /// Promotions are tried in ascending order.
     #[serde(default)]
     pub priority: i64,
-    /// Whether it is taken together with other promotions of its target.
+    /// Whether it can be combined with other promotions of its target.
     #[serde(default)]
     pub combinable: bool,
     #[serde(default)]
