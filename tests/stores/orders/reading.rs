@@ -90,7 +90,9 @@ async fn timeline_lists_entries_waits_and_the_next_check() {
     let wait = &seen["waiting_for"][0];
     assert_eq!((&wait["party"], &wait["until"]), (&json!("buyer"), &read["expires_at"]));
     assert_eq!((&wait["since"], &wait["checks"]), (&Value::Null, &json!(0)));
-    assert!(seen["entries"].as_array().unwrap().iter().any(|entry| entry["answered_at"].is_string()));
+    assert!(
+        seen["entries"].as_array().unwrap().iter().any(|entry| entry["answered_at"].is_string())
+    );
     // Both operations report the same history.
     let mut entries = seen["entries"].clone();
     for entry in entries.as_array_mut().unwrap() {
