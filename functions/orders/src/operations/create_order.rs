@@ -165,13 +165,10 @@ impl PlacementRequest<'_> {
         if let Some(order) = snapshot.existing {
             return self.replay(&order);
         }
+        // The batch read is not a snapshot: the cart may be ordered after the read of its order.
         let cart = match self.authorize(cart) {
             Ok(cart) => cart,
-            // The batch read is not a snapshot: the cart was ordered after the read of its order.
-            Err(CartError::Ordered { order_id }) => {
-                return self.replay_ordered_cart(order_id).await;
-            }
-            Err(error) => return Err(OrderError::from(error).into()),
+            Err(rejected) => return self.reject_cart(rejected).await,
         };
         if cart.version != of_cart.cart_version {
             return Err(self.cart_changed(&cart).await);
@@ -234,9 +231,13 @@ impl PlacementRequest<'_> {
             match orders.store.place(write).await? {
                 PlaceOutcome::Written => return Ok(self.created(order)),
                 PlaceOutcome::AlreadyPlaced(order) => return self.replay(&order),
+                // A transaction becomes visible item by item: the cart may be ordered before the
+                // order that it became conflicts.
                 PlaceOutcome::CartChanged(cart) => {
-                    let cart = self.authorize(cart.map(|cart| *cart)).map_err(OrderError::from)?;
-                    return Err(self.cart_changed(&cart).await);
+                    return match self.authorize(cart.map(|cart| *cart)) {
+                        Ok(cart) => Err(self.cart_changed(&cart).await),
+                        Err(rejected) => self.reject_cart(rejected).await,
+                    };
                 }
                 PlaceOutcome::VersionConflict(current) => usage = current,
             }
@@ -270,8 +271,12 @@ impl PlacementRequest<'_> {
         }
     }
 
-    /// Replays the order that the cart became while it was read.
-    async fn replay_ordered_cart(&self, order_id: OrderId) -> Result<Response, Problem> {
+    /// Rejects a cart that the buyer cannot order. If it was ordered while it was read, replays its
+    /// order.
+    async fn reject_cart(&self, rejected: CartError) -> Result<Response, Problem> {
+        let CartError::Ordered { order_id } = rejected else {
+            return Err(OrderError::from(rejected).into());
+        };
         let found = self.orders.store.find_many(&[order_id]).await?;
         let (_, found) = found.into_iter().next().ok_or(OrderError::Contended)?;
         self.replay(&found?.order)
