@@ -77,15 +77,17 @@ impl Schedule {
         self.check_out(mine).await
     }
 
-    /// A buyer puts the lines of an earlier order into their cart and orders it, in schedules with
-    /// markets.
+    /// A buyer adds the lines of an earlier order to their cart and orders it, in schedules with
+    /// markets. A cart with lines for another market stays as it is.
     pub(super) async fn order_again(&mut self) {
         if !self.has_markets || !self.chance(40) {
             return;
         }
         let (order, buyer) = self.any_order();
         let mut lines = self.carts.get(&buyer).cloned().unwrap_or_default();
-        for (product, quantity) in self.lines_of(&order) {
+        let is_other = !lines.is_empty()
+            && self.own_cart(&buyer).await.market.as_deref() != self.market_of(&order).as_deref();
+        for (product, quantity) in self.lines_of(&order).into_iter().filter(|_| !is_other) {
             let line = lines.entry(product).or_default();
             *line = (*line).max(quantity);
         }
@@ -96,6 +98,9 @@ impl Schedule {
         self.expect(&mine, &view);
         let again = self.create_cart(Some(&buyer), &from_order).await;
         self.expect(&mine, &again);
+        let warnings = again["warnings"].as_array().cloned().unwrap_or_default();
+        let is_told = warnings.iter().any(|warning| warning["code"] == "other_market");
+        self.stage.ensure(is_told == is_other, || format!("taken from {order}: {again:#}"));
         self.stage.note(&format!("{order} is in the cart {} again", mine.id));
         self.facts.push("an order in a cart again");
         self.check_out(mine).await;
@@ -459,6 +464,14 @@ impl Schedule {
             (product, u32::try_from(quantity).unwrap_or_default())
         };
         lines.into_iter().flatten().map(line).collect()
+    }
+
+    /// The market of an order, as it is stored.
+    fn market_of(&self, id: &str) -> Option<String> {
+        let orders = self.stage.stored_orders();
+        let order = orders.iter().find(|order| text(order, "pk") == format!("ORDER#{id}"));
+        let price = order.and_then(|order| order.get("price")?.members());
+        price.map(|price| text(price, "market").to_owned())
     }
 
     fn any_product(&mut self) -> String {

@@ -3,8 +3,9 @@
 //! - A visitor gets a new guest's cart, and its token.
 //! - A user has one open cart. `MINE#<user>` names it, and is written in one transaction with a new
 //!   cart, on condition of its version. So concurrent requests create one cart.
-//! - With `from_order`, the user's open cart takes the lines of an order. If it has no lines, a new
-//!   cart replaces it, which also takes the market, the addresses and the shipping method.
+//! - With `from_order`, the user's open cart takes the lines of an order of the same market. If it
+//!   has no lines, a new cart replaces it, which also takes the market, the addresses and the
+//!   shipping method.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::{
     carts::{self, MAX_CART_ATTEMPTS},
     domain::cart::{
         Cart, CartContent, CartError, CartOwner, CartQuote, CartToken, CreateCart, Credentials,
-        Stamp, Warning,
+        Stamp, Warning, WarningCode,
     },
     error::OrderError,
     store::carts::{CartWrite, OwnCart, OwnCartWrite},
@@ -29,7 +30,8 @@ use crate::{
 
 /// Creates a cart and returns `201` with it. With an access token, it returns the user's open cart
 /// if there is one (`200`). With `from_order`, that cart takes the lines of the order; a repeated
-/// request changes nothing.
+/// request changes nothing. A cart with lines for another market stays as it is, and the warning
+/// `other_market` is returned.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/carts",
@@ -159,13 +161,19 @@ async fn content_of_order(
     order.as_ref().map(CartContent::of_order).ok_or(OrderError::NotFound)
 }
 
-/// Adds the lines of an order to the open cart. `None` if a concurrent write came first.
+/// Adds the lines of an order to the open cart. An order of another market changes nothing, because
+/// its goods would have prices that the buyer has not seen. `None` if a concurrent write came
+/// first.
 async fn extend(
     orders: &Orders,
     cart: Cart,
     order: &CartContent,
     stamp: Stamp,
 ) -> Result<Option<Answer>, OrderError> {
+    if cart.content.market != order.market {
+        let warnings = vec![Warning::of_cart(WarningCode::OtherMarket)];
+        return Ok(Some(Answer { warnings, ..Answer::found(orders, cart).await? }));
+    }
     let prices = orders.read_cart_prices(&cart.content, order.products()).await?;
     let Some((next, warnings)) = cart.with_order(order, prices.limits(), stamp) else {
         let quote = prices.quote(&cart);

@@ -90,3 +90,27 @@ async fn quantities_of_the_order_are_cut_at_the_limits_of_today() {
     assert_eq!(quantities(&cart), pieces([(SPOON, 1)]));
     assert_eq!(codes(&cart, "warnings"), ["quantity_cut"]);
 }
+
+#[tokio::test]
+async fn order_of_another_market_changes_no_cart_with_lines() {
+    let fixture = OrdersFixture::with_market().await;
+    let mut request = addressed();
+    request["market"] = "gb".into();
+    request["shipping_method"] = parcel_service();
+    let order = fixture.post("k", &request).await.json();
+    let own = fixture.own_cart(USER).await;
+    let mine = fixture.changed_cart(&own, &add(BOWL, 1)).await;
+    let stored = fixture.aws.items("order-carts");
+    for _ in 0..2 {
+        let called = fixture.create_cart(USER, &json!({ "from_order": order["id"] })).await;
+        assert_eq!(called.status(), 200, "{:?}", called.answer);
+        let cart = called.json();
+        assert_eq!(cart["warnings"], json!([{ "code": "other_market", "line_id": null }]));
+        assert_eq!((&cart["lines"], &cart["version"]), (&mine["lines"], &mine["version"]));
+    }
+    assert_eq!(fixture.aws.items("order-carts"), stored);
+    // After the user has chosen the market, the cart takes the lines.
+    fixture.changed_cart(&own, &json!({ "market": "gb", "country": "GB" })).await;
+    let cart = fixture.create_cart(USER, &json!({ "from_order": order["id"] })).await.json();
+    assert_eq!(quantities(&cart), pieces([(SPOON, 2), (BOWL, 1)]));
+}

@@ -105,7 +105,7 @@ pub enum WarningCode {
     NotSoldHere,
     /// The total is below the minimum of the market.
     BelowMinimum,
-    /// The guest's cart is for another market, so its lines were not merged.
+    /// The guest's cart or the order is for another market, so its lines were not taken.
     OtherMarket,
 }
 
