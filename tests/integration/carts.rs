@@ -265,6 +265,17 @@ async fn guest_cart_is_opened_by_its_token_alone() {
 }
 
 #[tokio::test]
+async fn preview_needs_no_access_token_and_rejects_an_invalid_one() {
+    let shop = Shop::open().await;
+    let body = json!({ "market": "nowhere", "country": "DE", "lines": [] });
+    for person in [shop.visitor(), shop.customer().await] {
+        let answer = person.post("/prices/preview", &body).await;
+        assert_eq!(answer.status, 422, "{answer:?}");
+    }
+    assert_eq!(impostor(&shop).post("/prices/preview", &body).await.status, 401);
+}
+
+#[tokio::test]
 async fn user_cart_is_opened_by_its_owner_alone() {
     let shop = Shop::open().await;
     let (visitor, owner, stranger, admin) =

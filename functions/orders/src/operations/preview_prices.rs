@@ -62,9 +62,9 @@ pub struct PricePreview<'a> {
     path = "/prices/preview",
     request_body = PricePreviewRequest,
     responses((status = 200, description = "The price.", body = PricePreview)),
-    security(()),
+    security((), ("bearer" = [])),
     extensions(
-        ("x-roles" = json!(["anonymous"])),
+        ("x-roles" = json!(["anonymous", "user", "admin"])),
         ("x-problems" = json!(["unknown_market", "unknown_product", "too_many_of_product", "amount_too_large"])),
     ),
 ))]
