@@ -180,12 +180,14 @@ fn placement_problem(error: PlacementError) -> Problem {
             Problem::unprocessable("amount_too_large", "Amount too large")
                 .detail("Split the order into several orders.")
         }
-        PlacementError::PriceChanged { totals, price } => {
+        PlacementError::PriceChanged(goods) => {
             let problem = Problem::conflict("price_changed", "Price changed")
                 .detail("Show the buyer the new total. To accept it, repeat the order with it as `expected_total`.")
-                .with("total", json!(totals.total));
-            match price {
-                Some(price) => problem.with("totals", json!(totals)).with("price", json!(price)),
+                .with("total", json!(goods.totals.total))
+                .with("items", json!(goods.lines))
+                .with("totals", json!(goods.totals));
+            match goods.price {
+                Some(price) => problem.with("price", json!(price)),
                 None => problem,
             }
         }

@@ -13,8 +13,9 @@ mod rules;
 use kinds::problem;
 pub use kinds::{Member, ProblemType, RULE_TITLE, Rule};
 use members::{
-    CART, CART_EXAMPLE, COUNT, MONEY, ORDER_ID, PAYMENT_ID, PAYMENT_STATE_SCHEMA, PRICE,
-    PRICE_EXAMPLE, REFUND_ID, TEXT, TOTALS, TOTALS_EXAMPLE, member, order_state,
+    CART, CART_EXAMPLE, COUNT, ITEMS, ITEMS_EXAMPLE, MONEY, ORDER_ID, PAYMENT_ID,
+    PAYMENT_STATE_SCHEMA, PRICE, PRICE_EXAMPLE, REFUND_ID, TEXT, TOTALS, TOTALS_EXAMPLE, member,
+    order_state,
 };
 pub use rules::RULES;
 
@@ -271,8 +272,9 @@ pub const PROBLEMS: &[ProblemType] = &[
     )
     .members(&[
         member("total", "The current total.", "{\"amount\": 5998, \"currency\": \"USD\"}", MONEY),
-        member("totals", "The current amounts of an order in a market.", TOTALS_EXAMPLE, TOTALS),
-        member("price", "How they are computed, like `price` of an order.", PRICE_EXAMPLE, PRICE),
+        member("items", "The lines at their current prices.", ITEMS_EXAMPLE, ITEMS),
+        member("totals", "The current amounts.", TOTALS_EXAMPLE, TOTALS),
+        member("price", "How they are computed, if the order names a market.", PRICE_EXAMPLE, PRICE),
     ]),
     problem(409, "price_would_change", "Price would change", "Choose an address in the same country and region, or cancel the order and place it again."),
     problem(

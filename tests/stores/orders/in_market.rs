@@ -130,6 +130,7 @@ async fn another_expected_total_returns_the_price_and_writes_nothing() {
         assert_eq!((fixture.count(), refused.operations()), (0, vec!["BatchGetItem"]));
         let problem = refused.json();
         assert_eq!((&problem["total"], &problem["totals"]["total"]), (&usd(TOTAL), &usd(TOTAL)));
+        assert_eq!(problem["items"][0]["line_id"], problem["price"]["lines"][0]["line_id"]);
         assert_eq!(problem["price"]["lines"][0]["gross"], 6478);
         assert_eq!(problem["price"]["tax_summary"][0]["amount"], 1178);
         request["expected_total"] = problem["total"].clone();

@@ -128,12 +128,8 @@ pub enum PlacementError {
     #[error("total is too large to be charged")]
     AmountTooLarge,
     /// The total differs from the one that the buyer expected.
-    #[error("order costs {}, which differs from the expected total", totals.total)]
-    PriceChanged {
-        totals: Totals,
-        /// `None` for an order without a market.
-        price: Option<Box<Price>>,
-    },
+    #[error("order costs {}, which differs from the expected total", .0.totals.total)]
+    PriceChanged(Box<PricedGoods>),
     /// The goods cannot be ordered in the market.
     #[error(transparent)]
     Market(#[from] MarketError),
@@ -157,10 +153,11 @@ pub enum PlacementError {
 
 /// Goods at the prices at which they are ordered.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct PricedGoods {
-    lines: Vec<OrderLine>,
-    totals: Totals,
-    price: Option<Price>,
+pub struct PricedGoods {
+    pub lines: Vec<OrderLine>,
+    pub totals: Totals,
+    /// `None` for an order without a market.
+    pub price: Option<Price>,
 }
 
 impl PricedGoods {
@@ -209,10 +206,9 @@ impl PricedGoods {
     /// Checks that the goods cost what the buyer expects.
     pub(super) fn check(self, expected_total: Option<Money>) -> Result<Self, PlacementError> {
         match expected_total {
-            Some(expected) if expected != self.totals.total => Err(PlacementError::PriceChanged {
-                totals: self.totals,
-                price: self.price.map(Box::new),
-            }),
+            Some(expected) if expected != self.totals.total => {
+                Err(PlacementError::PriceChanged(Box::new(self)))
+            }
             _ => Ok(self),
         }
     }

@@ -10,7 +10,7 @@ fn order_is_priced_from_the_catalogue() {
     assert_eq!(place(json!({}), &[product()]).unwrap().placed.totals.total.amount, TOTAL);
     let expected = json!({ "expected_total": { "amount": 1, "currency": "USD" } });
     assert!(
-        matches!(place(expected, &[product()]), Err(PlacementError::PriceChanged { totals, price: None }) if totals.total.amount == TOTAL)
+        matches!(place(expected, &[product()]), Err(PlacementError::PriceChanged(goods)) if goods.totals.total.amount == TOTAL)
     );
     assert!(matches!(place(json!({}), &[]), Err(PlacementError::UnknownProduct { position: 0 })));
     assert!(matches!(
