@@ -104,12 +104,11 @@ async fn order_of_a_cart_has_its_lines_and_total() {
         "set": [{ "product_id": SPOON, "quantity": 2 }, { "product_id": BOWL, "quantity": 3 }],
         "shipping_address": addressed()["shipping_address"],
         "billing_address": addressed()["shipping_address"],
-        "email": "ada@work.example", "locale": "en-GB", "note": "Please ring twice.",
+        "tax_id": "GB 111 1111 11", "email": "ada@work.example", "locale": "en-GB", "note": "Please ring twice.",
         "attributes": [{ "name": "gift_wrapping", "value": "yes" }],
     });
     let cart = fixture.cart_of(USER, &changes).await;
-    let mut body = of_cart(&cart);
-    body["tax_id"] = "GB 123 4567 73".into();
+    let body = of_cart(&cart);
     let placed = fixture.post("k", &body).await;
     assert_eq!(
         (placed.status(), placed.operations()),
@@ -127,12 +126,12 @@ async fn order_of_a_cart_has_its_lines_and_total() {
         lines.map(|line| fields.map(|field| line[field].clone())).collect::<Vec<_>>()
     };
     assert_eq!(lines(&order, "items"), lines(&cart, "lines"));
-    for field in ["shipping_address", "billing_address", "locale", "note", "attributes"] {
+    for field in ["shipping_address", "billing_address", "tax_id", "locale", "note", "attributes"] {
         assert_eq!(order[field], cart[field], "{field}");
     }
     // Mails go to the address of the account.
     assert_eq!(order["buyer"]["email"], "ada@example.com");
-    assert_eq!(order["tax_id"], "GB 123 4567 73");
+    assert_eq!(order["tax_id"], "GB 111 1111 11");
     assert_eq!(fixture.read(id(&order), USER, None).await.body(), placed.body());
 
     let gone = fixture.read_own(id(&cart)).await;
@@ -143,6 +142,19 @@ async fn order_of_a_cart_has_its_lines_and_total() {
     for personal in ["St James", "work.example", "ring twice", SPOON] {
         assert!(!closed.contains(personal), "an ordered cart keeps {personal}");
     }
+}
+
+#[tokio::test]
+async fn tax_number_of_the_request_replaces_that_of_the_cart() {
+    let fixture = OrdersFixture::new().await;
+    let mut changes = two_spoons_in_cart();
+    changes["tax_id"] = "GB 111 1111 11".into();
+    let cart = fixture.cart_of(USER, &changes).await;
+    assert_eq!(cart["tax_id"], "GB 111 1111 11");
+    let mut body = of_cart(&cart);
+    body["tax_id"] = "GB 123 4567 73".into();
+    let placed = fixture.post("k", &body).await;
+    assert_eq!((placed.status(), &placed.json()["tax_id"]), (201, &json!("GB 123 4567 73")));
 }
 
 /// The market takes 10 % off and adds shipping and tax.

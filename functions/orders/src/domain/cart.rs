@@ -20,6 +20,7 @@ use shared::{
 
 use super::{
     destination::{destination_address, possible_countries},
+    order_request::TaxId,
     pricing::{Destination, line_id},
     product::Product,
     quote::destination,
@@ -103,6 +104,7 @@ pub struct CartContent {
     pub region: Option<AddressLine>,
     pub shipping_address: Option<Address>,
     pub billing_address: Option<Address>,
+    pub tax_id: Option<TaxId>,
     pub shipping_method: Option<ShippingMethodId>,
     pub email: Option<Email>,
     pub locale: Option<Locale>,

@@ -85,7 +85,7 @@ impl Order {
             buyer_change: None,
             shipping_address: content.shipping_address,
             billing_address: content.billing_address,
-            tax_id: of_cart.tax_id,
+            tax_id: of_cart.tax_id.or(content.tax_id),
             locale: content.locale,
             note: content.note,
             attributes: content.attributes,

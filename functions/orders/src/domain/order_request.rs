@@ -76,8 +76,8 @@ pub struct OrderOfItems {
     pub attributes: Option<Attributes>,
 }
 
-/// An order of the caller's own cart, which decides everything that this request does not name: the
-/// lines, the market, the addresses, the shipping method and the note.
+/// An order of the caller's own cart. The lines, the market, the addresses, the shipping method and
+/// the note are those of the cart.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -92,7 +92,7 @@ pub struct OrderOfCart {
     /// `POST /payments`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_method: Option<PaymentMethod>,
-    /// The tax number of the buyer. It is stored and printed, and does not affect the price.
+    /// The tax number of the buyer, if it is not the one of the cart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tax_id: Option<TaxId>,
 }

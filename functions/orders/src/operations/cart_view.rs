@@ -17,6 +17,7 @@ use crate::domain::{
         Attributes, Cart, CartContent, CartQuote, CartToken, Locale, Note, Warning,
         quote::CartQuoteLine,
     },
+    order_request::TaxId,
     pricing::Price,
 };
 
@@ -44,6 +45,7 @@ pub struct CartView<'a> {
     attributes: Option<&'a Attributes>,
     shipping_address: Option<&'a Address>,
     billing_address: Option<&'a Address>,
+    tax_id: Option<&'a TaxId>,
     shipping_method: Option<ShippingMethodId>,
     /// One line per product, sorted by it.
     lines: Vec<CartLineView>,
@@ -93,6 +95,7 @@ impl<'a> CartView<'a> {
             region,
             shipping_address,
             billing_address,
+            tax_id,
             shipping_method,
             email,
             locale,
@@ -112,6 +115,7 @@ impl<'a> CartView<'a> {
             attributes: attributes.as_ref(),
             shipping_address: shipping_address.as_ref(),
             billing_address: billing_address.as_ref(),
+            tax_id: tax_id.as_ref(),
             shipping_method: *shipping_method,
             lines: quote.lines.iter().map(CartLineView::new).collect(),
             item_count: cart.content.item_count(),

@@ -22,9 +22,12 @@ use shared::{
 
 use super::{Store, text};
 use crate::{
-    domain::cart::{
-        Attributes, Cart, CartContent, CartError, CartLine, CartOwner, CartState, Locale, Merged,
-        MutationId, Note, Stamp,
+    domain::{
+        cart::{
+            Attributes, Cart, CartContent, CartError, CartLine, CartOwner, CartState, Locale,
+            Merged, MutationId, Note, Stamp,
+        },
+        order_request::TaxId,
     },
     error::OrderError,
 };
@@ -72,6 +75,8 @@ struct CartItem {
     shipping_address: Option<Address>,
     #[serde(default)]
     billing_address: Option<Address>,
+    #[serde(default)]
+    tax_id: Option<TaxId>,
     #[serde(default)]
     shipping_method: Option<ShippingMethodId>,
     #[serde(default)]
@@ -366,6 +371,7 @@ impl From<Cart> for CartItem {
             region,
             shipping_address,
             billing_address,
+            tax_id,
             shipping_method,
             email,
             locale,
@@ -401,6 +407,7 @@ impl From<Cart> for CartItem {
             region,
             shipping_address,
             billing_address,
+            tax_id,
             shipping_method,
             email,
             locale,
@@ -446,6 +453,7 @@ impl CartItem {
                 region: self.region,
                 shipping_address: self.shipping_address,
                 billing_address: self.billing_address,
+                tax_id: self.tax_id,
                 shipping_method: self.shipping_method,
                 email: self.email,
                 locale: self.locale,

@@ -16,7 +16,7 @@ use super::{
     Attributes, Cart, CartContent, CartError, CartLine, CartState, KEPT_MUTATIONS, Locale,
     MAX_LINES, MutationId, Note, QuantityLimits, Stamp,
 };
-use crate::domain::order_request::{MAX_QUANTITY, Quantity};
+use crate::domain::order_request::{MAX_QUANTITY, Quantity, TaxId};
 
 /// The optional body of a request for a cart.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -73,6 +73,10 @@ pub struct CartChange {
     #[cfg_attr(feature = "api-document", schema(value_type = Option<Address>))]
     #[serde(default, deserialize_with = "shared::optional::nullable")]
     billing_address: Option<Option<Address>>,
+    /// The tax number of the buyer. It is stored and printed, and does not affect the price.
+    #[cfg_attr(feature = "api-document", schema(value_type = Option<TaxId>))]
+    #[serde(default, deserialize_with = "shared::optional::nullable")]
+    tax_id: Option<Option<TaxId>>,
     /// One of the shipping options of the cart.
     #[cfg_attr(feature = "api-document", schema(value_type = Option<ShippingMethodId>))]
     #[serde(default, deserialize_with = "shared::optional::nullable")]
@@ -202,6 +206,7 @@ impl CartChange {
         set(&mut content.email, &self.email);
         set(&mut content.shipping_address, &self.shipping_address);
         set(&mut content.billing_address, &self.billing_address);
+        set(&mut content.tax_id, &self.tax_id);
         set(&mut content.shipping_method, &self.shipping_method);
         set(&mut content.market, &self.market);
         set(&mut content.country, &self.country);

@@ -140,6 +140,7 @@ impl CartContent {
             market: price.map(|price| price.market.clone()),
             shipping_address: order.customer.shipping_address.clone(),
             billing_address: order.customer.billing_address.clone(),
+            tax_id: order.customer.tax_id.clone(),
             shipping_method: shipping.map(|shipping| shipping.method_id),
             ..Self::default()
         }
@@ -155,6 +156,7 @@ impl CartContent {
             region: other.region.or(own.region),
             shipping_address: other.shipping_address.or(own.shipping_address),
             billing_address: other.billing_address.or(own.billing_address),
+            tax_id: other.tax_id.or(own.tax_id),
             shipping_method: other.shipping_method.or(own.shipping_method),
             email: other.email.or(own.email),
             locale: other.locale.or(own.locale),

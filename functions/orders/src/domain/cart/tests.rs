@@ -203,7 +203,7 @@ fn repeat_of_the_last_sixteen_mutations_changes_nothing() {
 fn null_clears_a_field_and_absence_keeps_it() {
     let full = json!({
         "email": "ada@example.com", "shipping_address": address("DE"), "billing_address": address("AT"),
-        "shipping_method": method(), "market": "de", "country": "DE", "region": "BY", "locale": "de",
+        "tax_id": "DE 123456789", "shipping_method": method(), "market": "de", "country": "DE", "region": "BY", "locale": "de",
         "note": "Ring.", "attributes": [{ "name": "gift", "value": "yes" }],
     });
     let before = changed(&cart(&[("pen", 1)]), full.clone()).unwrap().unwrap();

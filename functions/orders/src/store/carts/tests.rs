@@ -23,6 +23,7 @@ fn full() -> Cart {
         region: AddressLine::parse("Shire").ok(),
         shipping_address: Some(address.clone()),
         billing_address: Some(address),
+        tax_id: TaxId::parse("GB 123 4567 73").ok(),
         shipping_method: Some(ids::derive(&["parcel"])),
         email: Email::parse("ada@example.com").ok(),
         locale: Locale::parse("en-GB").ok(),
