@@ -277,9 +277,10 @@ impl PlacementRequest<'_> {
         let CartError::Ordered { order_id } = rejected else {
             return Err(OrderError::from(rejected).into());
         };
-        let found = self.orders.store.find_many(&[order_id]).await?;
-        let (_, found) = found.into_iter().next().ok_or(OrderError::Contended)?;
-        self.replay(&found?.order)
+        match self.orders.store.find_many(&[order_id]).await?.pop() {
+            Some((_, found)) => self.replay(&found?.order),
+            None => Err(OrderError::CartOrdered { order_id }.into()),
+        }
     }
 
     /// Returns the first response again, with the buyer's current personal data (see
