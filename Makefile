@@ -60,7 +60,7 @@ test: setup build ## Runs all tests, against a stack of their own with IAM enfor
 # FULL=1 plays other seeds every night: the same ones would find nothing new.
 FIRST = $(if $(FULL),$(shell date -u +%Y%m%d)000000)
 
-prove: ## Proves the promises in 6.5 minutes on two cores, and prints a table. FULL=1 takes a night; PROMISE=simulation chooses one, CASE=17 repeats one of its cases, SECONDS=300 ends each random one.
+prove: ## Proves the promises in 7.5 minutes on two cores, and prints a table. FULL=1 takes a night; PROMISE=simulation chooses one, CASE=17 repeats one of its cases, SECONDS=300 ends each random one.
 	@echo "Building the promises; the first time takes a few minutes." >&2
 	@SCALE=$(if $(FULL),full,short) PROMISE=$(PROMISE) CASE=$(CASE) KIND="$(KIND)" CASES=$(CASES) FIRST=$(FIRST) SECONDS=$(SECONDS) \
 		cargo test --quiet --workspace --profile simulation --test prove
