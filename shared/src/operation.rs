@@ -55,7 +55,7 @@ pub struct Route {
 pub enum Access {
     /// No token is required.
     Public,
-    /// No token is required. A valid one returns more data.
+    /// No token is required, and an invalid one is rejected. The response may depend on the caller.
     OptionalToken,
     /// A valid token is required.
     Token,

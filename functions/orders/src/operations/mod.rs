@@ -37,7 +37,7 @@ shared::operations! {
     http list_orders(GET "/orders", Token);
     http list_shipping_options(GET "/carts/{cart_id}/shipping-options", OptionalToken);
     http merge_cart(POST "/carts/{cart_id}/merge", Token);
-    http preview_prices(POST "/prices/preview", Public);
+    http preview_prices(POST "/prices/preview", OptionalToken);
     http ship_order(POST "/orders/{order_id}/ship", Token);
     http update_order(PATCH "/orders/{order_id}", Token);
     queue advance_order("order-events");

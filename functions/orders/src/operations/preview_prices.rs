@@ -69,6 +69,8 @@ pub struct PricePreview<'a> {
     ),
 ))]
 pub async fn preview_prices(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {
+    // The price is the same for every caller, but an invalid access token is an error.
+    request.optional_caller()?;
     let preview: PricePreviewRequest = request.json()?;
     let destination = preview.destination().ok_or_else(|| {
         let detail = "Send the country of the destination, or a shipping address.";
