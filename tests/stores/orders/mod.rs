@@ -171,12 +171,14 @@ impl OrdersFixture {
             terms: self.orders.limits.terms(true),
             network: None,
             trace: Trace::start(&Ids::seeded(1)),
+            now: self.clock.now(),
+            timing: self.orders.timing,
         };
+        let now = placement.now;
         let OrderRequest::Items(of_items) = serde_json::from_value(request.clone()).unwrap() else {
             panic!("an order of items, and not {request}")
         };
-        let (now, timing) = (self.clock.now(), self.orders.timing);
-        let order = Order::place(placement, of_items, &products, &[], now, timing).unwrap();
+        let order = Order::place(placement, of_items, &products, &[]).unwrap();
         let store = &self.orders.store;
         let (order_id, user_id) = (order.placed.order_id, order.placed.user_id);
         let (snapshot, _) =

@@ -42,12 +42,10 @@ impl Order {
         of_items: OrderOfItems,
         products: &[Product],
         rules: &[Pricing],
-        now: Timestamp,
-        timing: Timing,
     ) -> Result<Self, PlacementError> {
-        let goods = PricedGoods::of_items(&placement, &of_items, products, rules, now)?;
+        let goods = PricedGoods::of_items(&placement, &of_items, products, rules)?;
         let goods = goods.check(of_items.expected_total)?;
-        let placed = PlacedOrder::new(&placement, goods, now);
+        let placed = PlacedOrder::new(&placement, goods);
         let customer = Customer {
             buyer: Buyer::Known(placement.buyer),
             buyer_change: None,
@@ -61,11 +59,11 @@ impl Order {
             fingerprint: placement.fingerprint,
             network: placement.network,
         };
-        Ok(Self::begin(placed, customer, placement.trace, timing))
+        Ok(Self::begin(placed, customer, placement.trace, placement.timing))
     }
 
     /// Places an order of a cart, with the lines and the total that the cart shows. `quote` has its
-    /// prices at `now`.
+    /// prices at the time of the placement.
     ///
     /// # Errors
     /// If the cart cannot be ordered, or its total is not the one that the buyer has seen.
@@ -74,12 +72,10 @@ impl Order {
         content: CartContent,
         quote: CartQuote,
         of_cart: OrderOfCart,
-        now: Timestamp,
-        timing: Timing,
     ) -> Result<Self, PlacementError> {
         let goods = PricedGoods::of_cart(quote).map_err(PlacementError::Cart)?;
         let goods = goods.check(Some(of_cart.expected_total))?;
-        let placed = PlacedOrder::new(&placement, goods, now);
+        let placed = PlacedOrder::new(&placement, goods);
         let customer = Customer {
             buyer: Buyer::Known(placement.buyer),
             buyer_change: None,
@@ -93,7 +89,7 @@ impl Order {
             fingerprint: placement.fingerprint,
             network: placement.network,
         };
-        Ok(Self::begin(placed, customer, placement.trace, timing))
+        Ok(Self::begin(placed, customer, placement.trace, placement.timing))
     }
 
     /// The order as it was placed, which is the response to a repeated request. Only the personal

@@ -18,6 +18,7 @@ use super::{
     pricing::{Price, Pricing},
     product::Product,
     quote::{self, MarketError, quote, requested_lines},
+    schedule::Timing,
 };
 
 /// What was placed. It never changes.
@@ -74,7 +75,8 @@ pub struct Totals {
     pub total: Money,
 }
 
-/// The inputs of a placement besides the request body and the products.
+/// The inputs of a placement besides what is ordered and its prices: who orders, on which terms,
+/// and when.
 #[derive(Clone, Debug)]
 pub struct Placement {
     pub order_id: OrderId,
@@ -89,6 +91,8 @@ pub struct Placement {
     /// is paid.
     pub network: Option<String>,
     pub trace: Trace,
+    pub now: Timestamp,
+    pub timing: Timing,
 }
 
 /// The terms for one order of a buyer.
@@ -171,7 +175,6 @@ impl PricedGoods {
         of_items: &OrderOfItems,
         products: &[Product],
         rules: &[Pricing],
-        now: Timestamp,
     ) -> Result<Self, PlacementError> {
         let owner = line_owner(placement.order_id, placement.cart);
         let maximum = placement.terms.max_per_order;
@@ -182,7 +185,7 @@ impl PricedGoods {
         if has_neither && placement.terms.requires_market {
             return Err(MarketError::NoMarket.into());
         }
-        let terms = quote::terms(of_items, destination.as_ref(), rules, now)?;
+        let terms = quote::terms(of_items, destination.as_ref(), rules, placement.now)?;
         let (lines, totals, price) =
             quote(&owner, &requested, &terms).accepted(&requested, &terms, at)?;
         Ok(Self { lines, totals, price })
@@ -232,7 +235,7 @@ impl OrderLine {
 }
 
 impl PlacedOrder {
-    pub(super) fn new(placement: &Placement, goods: PricedGoods, now: Timestamp) -> Self {
+    pub(super) fn new(placement: &Placement, goods: PricedGoods) -> Self {
         let PricedGoods { lines, totals, price } = goods;
         Self {
             order_id: placement.order_id,
@@ -242,8 +245,8 @@ impl PlacedOrder {
             lines,
             totals,
             price,
-            created_at: now,
-            expires_at: now.plus(placement.terms.pay_within),
+            created_at: placement.now,
+            expires_at: placement.now.plus(placement.terms.pay_within),
         }
     }
 }

@@ -86,6 +86,8 @@ fn placement() -> Placement {
         terms: TERMS,
         network: Some("a network".to_owned()),
         trace: Trace::start(&Ids::seeded(1)),
+        now: START,
+        timing: TIMING,
     }
 }
 
@@ -100,7 +102,7 @@ fn order_request(extra: serde_json::Value) -> OrderOfItems {
 /// An order with a shipping address and a card to charge.
 pub(crate) fn placed() -> Order {
     let card = json!({ "payment_method": { "type": "card", "token": "tok_ada" } });
-    Order::place(placement(), order_request(card), &[product()], &[], START, TIMING).unwrap()
+    Order::place(placement(), order_request(card), &[product()], &[]).unwrap()
 }
 
 /// An order of total 0 with a shipping address, whose request has a card.
@@ -108,7 +110,7 @@ pub(crate) fn placed_free() -> Order {
     let card = json!({ "payment_method": { "type": "card", "token": "tok_ada" } });
     let price = serde_json::from_value(json!({ "amount": 0, "currency": "USD" })).unwrap();
     let gift = Product { price, ..product() };
-    Order::place(placement(), order_request(card), &[gift], &[], START, TIMING).unwrap()
+    Order::place(placement(), order_request(card), &[gift], &[]).unwrap()
 }
 
 /// An order with this progress.

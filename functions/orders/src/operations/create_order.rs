@@ -134,7 +134,7 @@ impl PlacementRequest<'_> {
         order_id: OrderId,
         of_items: OrderOfItems,
     ) -> Result<Response, Problem> {
-        let PlacementRequest { orders, now, .. } = *self;
+        let PlacementRequest { orders, .. } = *self;
         let (rules, products) = (of_items.rules(), of_items.products());
         let (snapshot, goods) = orders
             .store
@@ -145,8 +145,8 @@ impl PlacementRequest<'_> {
         }
         let placement = self.placement(order_id, None, &snapshot.usage);
         let PriceInputs { rules, products } = goods;
-        let order = Order::place(placement, of_items, &products, &rules, now, orders.timing)
-            .map_err(OrderError::rejected)?;
+        let order =
+            Order::place(placement, of_items, &products, &rules).map_err(OrderError::rejected)?;
         self.place(&order, None, snapshot.usage).await
     }
 
@@ -179,8 +179,8 @@ impl PlacementRequest<'_> {
         let ordered = OrderedCart { cart_id: cart.cart_id, request_id: self.identity.request_id };
         let placement = self.placement(order_id, Some(ordered), &snapshot.usage);
         let content = cart.content.clone();
-        let order = Order::place_cart(placement, content, quote, of_cart, now, orders.timing)
-            .map_err(OrderError::rejected)?;
+        let order =
+            Order::place_cart(placement, content, quote, of_cart).map_err(OrderError::rejected)?;
         self.place(&order, Some(&cart), snapshot.usage).await
     }
 
@@ -206,6 +206,8 @@ impl PlacementRequest<'_> {
             terms: orders.limits.terms(buyer.email_verified),
             network: orders.limits.refunded_network(&self.network, usage, self.now),
             trace: self.request.trace().clone(),
+            now: self.now,
+            timing: orders.timing,
         }
     }
 

@@ -79,7 +79,7 @@ fn personal_data_is_redacted_with_the_shipping_address() {
         "billing_address": address, "tax_id": "DE 123456789", "locale": "de-CH",
         "note": "Please ring twice.", "attributes": [{ "name": "gift_wrapping", "value": "yes" }],
     }));
-    let order = Order::place(placement(), request, &[product()], &[], START, TIMING).unwrap();
+    let order = Order::place(placement(), request, &[product()], &[]).unwrap();
     assert_eq!(order.customer.tax_id.as_ref().map(|id| id.as_str()), Some("DE 123456789"));
     let confirmed = [
         Event::StockReserved(stock(9)),

@@ -46,7 +46,7 @@ fn place(cart: &Cart, products: &[Product], total: i64) -> Result<Order, Placeme
     let placement =
         Placement { order_id: order_id_of_cart(cart.cart_id), cart: Some(source), ..placement() };
     let (content, quote) = (cart.content.clone(), quoted(cart, products));
-    Order::place_cart(placement, content, quote, request(cart, total), START, TIMING)
+    Order::place_cart(placement, content, quote, request(cart, total))
 }
 
 #[test]
@@ -69,8 +69,7 @@ fn order_has_the_lines_and_the_total_of_the_cart() {
 /// The same request for the same goods: an order of items differs only in its ids.
 #[test]
 fn order_of_a_cart_costs_as_much_as_one_of_its_items() {
-    let of_items =
-        Order::place(placement(), order_request(json!({})), &[product()], &[], START, TIMING);
+    let of_items = Order::place(placement(), order_request(json!({})), &[product()], &[]);
     let (of_items, of_cart) = (of_items.unwrap(), place(&cart(), &[product()], TOTAL).unwrap());
     assert_eq!(of_items.placed.totals, of_cart.placed.totals);
     assert_ne!(of_items.placed.lines[0].line_id, of_cart.placed.lines[0].line_id);

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn order_is_priced_from_the_catalogue() {
     let place = |extra, products: &[Product]| {
-        Order::place(placement(), order_request(extra), products, &[], START, TIMING)
+        Order::place(placement(), order_request(extra), products, &[])
     };
     assert_eq!(place(json!({}), &[product()]).unwrap().placed.totals.total.amount, TOTAL);
     let expected = json!({ "expected_total": { "amount": 1, "currency": "USD" } });
@@ -37,8 +37,6 @@ fn product_limit_applies_to_all_lines_of_the_product_together() {
             order_request(json!({ "items": items })),
             &[product(), other.clone()],
             &[],
-            START,
-            TIMING,
         );
         let rejected = match placed {
             Err(PlacementError::TooManyOfProduct { position, maximum: 2 }) => Some(position),
@@ -57,14 +55,7 @@ fn product_without_its_own_limit_uses_the_default() {
     let place = |quantity: u32| {
         let items =
             json!({ "items": [{ "product_id": unlimited.product_id, "quantity": quantity }] });
-        Order::place(
-            placement(),
-            order_request(items),
-            std::slice::from_ref(&unlimited),
-            &[],
-            START,
-            TIMING,
-        )
+        Order::place(placement(), order_request(items), std::slice::from_ref(&unlimited), &[])
     };
     assert!(place(20).is_ok());
     assert!(matches!(
@@ -94,7 +85,7 @@ fn lines_are_added_up_in_one_currency_and_below_the_largest_amount() {
     let place = |bowl: Product| {
         let line = |product: &Product| json!({ "product_id": product.product_id, "quantity": 2 });
         let request = order_request(json!({ "items": [line(&product()), line(&bowl)] }));
-        Order::place(placement(), request, &[product(), bowl], &[], START, TIMING)
+        Order::place(placement(), request, &[product(), bowl], &[])
     };
     let placed = place(priced(101, "USD")).unwrap().placed;
     assert_eq!((placed.totals.items.amount, placed.totals.total.amount), (6200, 6200));
@@ -109,10 +100,7 @@ fn lines_are_added_up_in_one_currency_and_below_the_largest_amount() {
 #[test]
 fn expected_total_of_the_order_is_accepted() {
     let expected = json!({ "expected_total": { "amount": TOTAL, "currency": "USD" } });
-    assert!(
-        Order::place(placement(), order_request(expected), &[product()], &[], START, TIMING)
-            .is_ok()
-    );
+    assert!(Order::place(placement(), order_request(expected), &[product()], &[]).is_ok());
 }
 
 #[test]
@@ -123,7 +111,7 @@ fn order_without_a_market_is_rejected_where_one_is_required() {
     {
         let placement = Placement { terms, ..placement() };
         let request = order_request(json!({}));
-        let placed = Order::place(placement, request, &[product()], &[], START, TIMING);
+        let placed = Order::place(placement, request, &[product()], &[]);
         assert_eq!(placed.err(), expected, "{terms:?}");
     }
 }

@@ -42,7 +42,7 @@ fn place(
 ) -> Result<Order, PlacementError> {
     let mut request = json!({ "market": "shop" });
     request.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-    Order::place(placement(), order_request(request), &[product], &pricing, START, TIMING)
+    Order::place(placement(), order_request(request), &[product], &pricing)
 }
 
 /// An order of downloads with a billing address and a card.
@@ -90,9 +90,7 @@ fn order_that_ships_nothing_needs_no_shipping_address_and_no_method() {
 
 #[test]
 fn order_without_a_market_is_always_shipped() {
-    let order =
-        Order::place(placement(), order_request(json!({})), &[download()], &[], START, TIMING)
-            .unwrap();
+    let order = Order::place(placement(), order_request(json!({})), &[download()], &[]).unwrap();
     assert!(order.placed.requires_shipping());
 }
 

@@ -40,7 +40,7 @@ fn after_events(order: Order, events: &[Event]) -> Order {
 
 /// An order without a card: the buyer pays with `POST /payments`.
 fn placed_without_card() -> Order {
-    Order::place(placement(), order_request(json!({})), &[product()], &[], START, TIMING).unwrap()
+    Order::place(placement(), order_request(json!({})), &[product()], &[]).unwrap()
 }
 
 fn reserved() -> Event {
