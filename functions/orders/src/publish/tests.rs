@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::{
-    buyer::BuyerChange,
+    buyer::{Buyer, BuyerChange},
     saga::Event,
     tests::{TOTAL, after, events, money, placed, reachable, reachable_free, stock, unshipped},
 };
