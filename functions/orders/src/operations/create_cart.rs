@@ -89,23 +89,23 @@ async fn create_for_user(
         None => None,
     };
     let fields = CartContent::from(create);
-    let stamp = orders.stamp();
+    let cart_request = OwnCartRequest { orders, caller, stamp: orders.stamp() };
     for attempt in 0..MAX_CART_ATTEMPTS {
-        let (own, open) = find_open_cart(orders, caller, stamp).await?;
+        let (own, open) = cart_request.find_open_cart().await?;
         let written = match (&order, open) {
             (None, Some(cart)) => Some(Answer::found(orders, cart).await?),
             (Some(order), Some(cart)) if !cart.content.lines.is_empty() => {
-                extend(orders, cart, order, stamp).await?
+                cart_request.extend_cart(cart, order).await?
             }
+            // The user has no open cart, or one without lines, which the new cart replaces.
             (_, replaced) => {
-                let content = order.as_ref().map_or_else(
-                    || fields.clone(),
-                    |order| CartContent {
-                        lines: order.lines.clone(),
-                        ..order.replaced_by(&fields)
-                    },
-                );
-                create_own(orders, caller, content, own, replaced.as_ref(), stamp).await?
+                let content = match &order {
+                    Some(order) => {
+                        CartContent { lines: order.lines.clone(), ..order.replaced_by(&fields) }
+                    }
+                    None => fields.clone(),
+                };
+                cart_request.create_own_cart(content, own, replaced.as_ref()).await?
             }
         };
         if let Some(answer) = written {
@@ -114,6 +114,86 @@ async fn create_for_user(
         carts::backoff(attempt).await;
     }
     Err(OrderError::from(CartError::Busy).into())
+}
+
+/// Returns the content that a cart copies from an order of the user.
+async fn content_of_order(
+    orders: &Orders,
+    caller: &Caller,
+    order_id: OrderId,
+) -> Result<CartContent, OrderError> {
+    let found = orders.store.find(order_id).await?.map(|found| found.order);
+    let order = found.filter(|order| order.placed.user_id == caller.user_id);
+    order.as_ref().map(CartContent::of_order).ok_or(OrderError::NotFound)
+}
+
+/// One request of a user for their open cart. Every attempt to write it has the same stamp.
+struct OwnCartRequest<'a> {
+    orders: &'a Orders,
+    caller: &'a Caller,
+    stamp: Stamp,
+}
+
+impl OwnCartRequest<'_> {
+    /// Reads the item that names the cart of the user, and the cart if it is open.
+    async fn find_open_cart(&self) -> Result<(Option<OwnCart>, Option<Cart>), OrderError> {
+        let store = &self.orders.store;
+        let own = store.find_own_cart(self.caller.user_id).await?;
+        let Some(OwnCart { cart_id, .. }) = own else { return Ok((None, None)) };
+        let owner = Credentials { user_id: Some(self.caller.user_id), token: None };
+        let cart = store.find_cart(cart_id).await?;
+        Ok((own, cart.and_then(|cart| cart.authorize(&owner, self.stamp.now).ok())))
+    }
+
+    /// Adds the lines of an order to the open cart. An order of another market changes nothing,
+    /// because its goods would have prices that the buyer has not seen. `None` if a concurrent
+    /// write came first.
+    async fn extend_cart(
+        &self,
+        cart: Cart,
+        order: &CartContent,
+    ) -> Result<Option<Answer>, OrderError> {
+        let orders = self.orders;
+        if cart.content.market != order.market {
+            let warnings = vec![Warning::of_cart(WarningCode::OtherMarket)];
+            return Ok(Some(Answer { warnings, ..Answer::found(orders, cart).await? }));
+        }
+        let prices = orders.read_cart_prices(&cart.content, order.products()).await?;
+        let Some((next, warnings)) = cart.with_order(order, prices.limits(), self.stamp) else {
+            let quote = prices.quote(&cart);
+            return Ok(Some(Answer { cart, quote, warnings: Vec::new(), is_new: false }));
+        };
+        match orders.store.replace_cart(&next).await? {
+            CartWrite::Written => {
+                let quote = prices.quote(&next);
+                Ok(Some(Answer { cart: next, quote, warnings, is_new: false }))
+            }
+            CartWrite::Conflict(_) => Ok(None),
+        }
+    }
+
+    /// Creates the cart of the user, on condition that the item that names their cart is still
+    /// `own`. Deletes the cart without lines that it replaces. `None` if a concurrent write came
+    /// first.
+    async fn create_own_cart(
+        &self,
+        content: CartContent,
+        own: Option<OwnCart>,
+        replaced: Option<&Cart>,
+    ) -> Result<Option<Answer>, OrderError> {
+        let Self { orders, caller, stamp } = *self;
+        let prices = orders.read_cart_prices(&content, []).await?;
+        let cart_id: CartId = orders.ids.create(stamp.now);
+        let owner = CartOwner::User(caller.user_id);
+        let (cart, warnings) = Cart::create_within(cart_id, owner, content, prices.limits(), stamp);
+        match orders.store.create_own_cart(&cart, caller.user_id, own, replaced).await? {
+            OwnCartWrite::Written => {
+                let quote = prices.quote(&cart);
+                Ok(Some(Answer { cart, quote, warnings, is_new: true }))
+            }
+            OwnCartWrite::Conflict => Ok(None),
+        }
+    }
 }
 
 /// A cart to return.
@@ -134,79 +214,6 @@ impl Answer {
         let Self { cart, quote, warnings, is_new } = self;
         let view = CartView::new(&cart, &quote).with_warnings(warnings);
         if is_new { http::created(&location(request, &cart), &view) } else { http::ok(&view) }
-    }
-}
-
-/// Reads the item that names the cart of the user, and the cart if it is open.
-async fn find_open_cart(
-    orders: &Orders,
-    caller: &Caller,
-    stamp: Stamp,
-) -> Result<(Option<OwnCart>, Option<Cart>), OrderError> {
-    let own = orders.store.find_own_cart(caller.user_id).await?;
-    let Some(OwnCart { cart_id, .. }) = own else { return Ok((None, None)) };
-    let owner = Credentials { user_id: Some(caller.user_id), token: None };
-    let cart = orders.store.find_cart(cart_id).await?;
-    Ok((own, cart.and_then(|cart| cart.authorize(&owner, stamp.now).ok())))
-}
-
-/// Returns the content that a cart copies from an order of the user.
-async fn content_of_order(
-    orders: &Orders,
-    caller: &Caller,
-    order_id: OrderId,
-) -> Result<CartContent, OrderError> {
-    let found = orders.store.find(order_id).await?.map(|found| found.order);
-    let order = found.filter(|order| order.placed.user_id == caller.user_id);
-    order.as_ref().map(CartContent::of_order).ok_or(OrderError::NotFound)
-}
-
-/// Adds the lines of an order to the open cart. An order of another market changes nothing, because
-/// its goods would have prices that the buyer has not seen. `None` if a concurrent write came
-/// first.
-async fn extend(
-    orders: &Orders,
-    cart: Cart,
-    order: &CartContent,
-    stamp: Stamp,
-) -> Result<Option<Answer>, OrderError> {
-    if cart.content.market != order.market {
-        let warnings = vec![Warning::of_cart(WarningCode::OtherMarket)];
-        return Ok(Some(Answer { warnings, ..Answer::found(orders, cart).await? }));
-    }
-    let prices = orders.read_cart_prices(&cart.content, order.products()).await?;
-    let Some((next, warnings)) = cart.with_order(order, prices.limits(), stamp) else {
-        let quote = prices.quote(&cart);
-        return Ok(Some(Answer { cart, quote, warnings: Vec::new(), is_new: false }));
-    };
-    match orders.store.replace_cart(&next).await? {
-        CartWrite::Written => {
-            let quote = prices.quote(&next);
-            Ok(Some(Answer { cart: next, quote, warnings, is_new: false }))
-        }
-        CartWrite::Conflict(_) => Ok(None),
-    }
-}
-
-/// Creates the cart of the user. `None` if a concurrent write came first.
-async fn create_own(
-    orders: &Orders,
-    caller: &Caller,
-    content: CartContent,
-    former: Option<OwnCart>,
-    replaced: Option<&Cart>,
-    stamp: Stamp,
-) -> Result<Option<Answer>, OrderError> {
-    let prices = orders.read_cart_prices(&content, []).await?;
-    let cart_id: CartId = orders.ids.create(stamp.now);
-    let owner = CartOwner::User(caller.user_id);
-    let (cart, warnings) = Cart::create_within(cart_id, owner, content, prices.limits(), stamp);
-    match orders.store.create_own_cart(&cart, caller.user_id, former, replaced).await? {
-        OwnCartWrite::Written => {
-            let quote = prices.quote(&cart);
-            Ok(Some(Answer { cart, quote, warnings, is_new: true }))
-        }
-        OwnCartWrite::Conflict => Ok(None),
     }
 }
 
