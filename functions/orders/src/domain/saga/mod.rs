@@ -20,16 +20,19 @@
 //!   delivered without a shipment, once its stock is committed.
 //!
 //! Reading order: this file defines the events and how one is applied. `stock` and `payment` define
-//! the rules of the two states. `lifecycle` defines the rules of the whole order (cancel, ship,
-//! deliver, expire, retry, finalize).
+//! the rules of the two states, and `lifecycle` those of the whole order: its goal, its status and
+//! its pending commands. `actions` defines what people may do (cancel, ship, deliver, change the
+//! address), and `checks` what happens with time (expiry, scheduled checks, overdue commands).
 
+mod actions;
+mod checks;
 mod lifecycle;
 mod payment;
 mod stock;
 
 use shared::clock::Timestamp;
 
-use self::lifecycle::Source;
+use self::checks::Source;
 use super::{
     actions::{AddressChange, Cancellation, Shipment},
     buyer::BuyerChange,
@@ -40,7 +43,7 @@ use super::{
 };
 
 pub use self::{
-    lifecycle::Rejection,
+    actions::Rejection,
     payment::{DisputeStatus, PaymentUpdate},
     stock::StockUpdate,
 };
