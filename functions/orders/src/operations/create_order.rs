@@ -1,19 +1,19 @@
 //! `POST /orders`: places an order.
 //!
-//! An order of items:
+//! An order of items (`order_items`):
 //!
 //! 1. One batch read loads everything that placement depends on: the order of an earlier request
 //!    with the same `Idempotency-Key`, the products, the rules of the market, and the unpaid orders
 //!    of the buyer and of their network.
 //! 2. A repeated request returns the first response again.
-//! 3. The domain prices the order and checks the rules of placement: by the rules of the market, or
-//!    without one at the prices of the catalogue.
+//! 3. [`Order::place`] prices the order and checks the rules of placement: by the rules of the
+//!    market, or without one at the prices of the catalogue.
 //! 4. One transaction writes the order and counts it against both limits on unpaid orders.
 //!
-//! An order of a cart reads twice, because the cart names the products: first the order of an
-//! earlier request for the cart, the cart, and the unpaid orders; then the products and the rules.
-//! Its transaction also changes the cart to ordered, on condition of the version that the buyer has
-//! seen, so a cart becomes at most one order.
+//! An order of a cart (`order_cart`) reads twice, because the cart names the products: first the
+//! order of an earlier request for the cart, the cart, and the unpaid orders; then the products and
+//! the rules. Its transaction also changes the cart to ordered, on condition of the version that
+//! the buyer has seen, so a cart becomes at most one order.
 //!
 //! The request calls no other service. The table's stream publishes the commands of the new order:
 //! inventory reserves the stock, then payments opens the payment. If the request has a payment
@@ -31,7 +31,6 @@ use shared::{
     http::{self, Request, Response},
     ids::{self, OrderId},
     problem::Problem,
-    secret::SecretError,
     throttle,
 };
 
@@ -47,11 +46,8 @@ use crate::{
         placement::PlacementError,
         unpaid::{LimitUsage, Uncounted},
     },
-    error::{OrderError, cart_changed},
-    store::{
-        placement::{PlaceOutcome, PlacementWrite},
-        pricing::PriceInputs,
-    },
+    error::{self, OrderError},
+    store::placement::{PlaceOutcome, PlacementWrite},
 };
 
 /// The name of this operation in ids.
@@ -96,28 +92,29 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
     let buyer = request.caller()?;
     let key = request.idempotency_key()?;
     let order_request: OrderRequest = request.json()?;
-    let network = network_name(&orders, request.source_ip()).await.map_err(OrderError::from)?;
     let placement_request = PlacementRequest {
+        orders: &orders,
+        request: &request,
+        buyer: &buyer,
         identity: RequestIdentity {
             user_id: buyer.user_id,
             request_id: key.derive_id(&buyer, OPERATION),
             fingerprint: ids::fingerprint(&order_request),
         },
-        orders: &orders,
-        request: &request,
-        network,
+        network: network_name(&orders, request.source_ip()).await?,
         now: orders.clock.now(),
-        buyer: &buyer,
     };
     match order_request {
         OrderRequest::Items(of_items) => {
-            placement_request.order_items(key.derive_id(&buyer, OPERATION), of_items).await
+            // A request with the same key derives the same id, and finds the order.
+            let order_id = key.derive_id(&buyer, OPERATION);
+            placement_request.order_items(order_id, of_items).await
         }
         OrderRequest::Cart(of_cart) => placement_request.order_cart(of_cart).await,
     }
 }
 
-/// One request to place an order.
+/// One request to place an order, with everything that both forms of it use.
 struct PlacementRequest<'a> {
     orders: &'a Orders,
     request: &'a Request,
@@ -134,33 +131,26 @@ impl PlacementRequest<'_> {
         order_id: OrderId,
         of_items: OrderOfItems,
     ) -> Result<Response, Problem> {
-        let PlacementRequest { orders, .. } = *self;
         let (rules, products) = (of_items.rules(), of_items.products());
-        let (snapshot, goods) = orders
+        let (snapshot, goods) = self
+            .orders
             .store
-            .read_for_placement(order_id, self.identity.user_id, &self.network, &rules, &products)
+            .read_for_placement(order_id, self.buyer.user_id, &self.network, &rules, &products)
             .await?;
         if let Some(order) = snapshot.existing {
             return self.replay(&order);
         }
         let placement = self.placement(order_id, None, &snapshot.usage);
-        let PriceInputs { rules, products } = goods;
-        let order =
-            Order::place(placement, of_items, &products, &rules).map_err(OrderError::rejected)?;
-        self.place(&order, None, snapshot.usage).await
+        let order = Order::place(placement, of_items, &goods.products, &goods.rules)
+            .map_err(OrderError::rejected)?;
+        self.write(&order, None, snapshot.usage).await
     }
 
     async fn order_cart(&self, of_cart: OrderOfCart) -> Result<Response, Problem> {
-        let PlacementRequest { orders, now, .. } = *self;
-        let order_id = order_id_of_cart(of_cart.cart_id);
-        let (snapshot, cart) = orders
-            .store
-            .read_cart_for_placement(
-                order_id,
-                self.identity.user_id,
-                &self.network,
-                of_cart.cart_id,
-            )
+        let (store, cart_id) = (&self.orders.store, of_cart.cart_id);
+        let order_id = order_id_of_cart(cart_id);
+        let (snapshot, cart) = store
+            .read_cart_for_placement(order_id, self.buyer.user_id, &self.network, cart_id)
             .await?;
         if let Some(order) = snapshot.existing {
             return self.replay(&order);
@@ -173,30 +163,23 @@ impl PlacementRequest<'_> {
         if cart.version != of_cart.cart_version {
             return Err(self.cart_changed(&cart).await);
         }
-        let (rules, products) = (cart.content.rules(), cart.content.products());
-        let goods = orders.store.read_goods(&rules, &products).await?;
-        let quote = orders.quote_for_order(&cart, goods, now);
-        let ordered = OrderedCart { cart_id: cart.cart_id, request_id: self.identity.request_id };
+        let goods = store.read_goods(&cart.content.rules(), &cart.content.products()).await?;
+        let quote = self.orders.quote_for_order(&cart, goods, self.now);
+        let ordered = OrderedCart { cart_id, request_id: self.identity.request_id };
         let placement = self.placement(order_id, Some(ordered), &snapshot.usage);
-        let content = cart.content.clone();
-        let order =
-            Order::place_cart(placement, content, quote, of_cart).map_err(OrderError::rejected)?;
-        self.place(&order, Some(&cart), snapshot.usage).await
+        let order = Order::place_cart(placement, cart.content.clone(), quote, of_cart)
+            .map_err(OrderError::rejected)?;
+        self.write(&order, Some(&cart), snapshot.usage).await
     }
 
-    /// The cart, if it is the buyer's own and can be ordered.
-    fn authorize(&self, cart: Option<Cart>) -> Result<Cart, CartError> {
-        let credentials = Credentials { user_id: Some(self.identity.user_id), token: None };
-        cart.ok_or(CartError::NotFound)?.authorize(&credentials, self.now)
-    }
-
+    /// The inputs of [`Order::place`] and [`Order::place_cart`] besides the goods.
     fn placement(
         &self,
         order_id: OrderId,
         cart: Option<OrderedCart>,
         usage: &LimitUsage,
     ) -> Placement {
-        let PlacementRequest { orders, buyer, .. } = self;
+        let (orders, buyer) = (self.orders, self.buyer);
         Placement {
             order_id,
             user_id: buyer.user_id,
@@ -211,26 +194,26 @@ impl PlacementRequest<'_> {
         }
     }
 
-    /// Checks the limits on unpaid orders, and writes the order.
-    async fn place(
+    /// Checks the limits on unpaid orders, and writes the order. If another order was written since
+    /// `usage` was read, this repeats both.
+    async fn write(
         &self,
         order: &Order,
         cart: Option<&Cart>,
         mut usage: LimitUsage,
     ) -> Result<Response, Problem> {
-        let PlacementRequest { orders, now, .. } = *self;
         for _ in 0..MAX_PLACE_ATTEMPTS {
             let ended = self.check_limits(&usage).await?;
             let write = PlacementWrite {
                 order,
                 cart,
                 network: &self.network,
-                network_limit: orders.limits.network,
+                network_limit: self.orders.limits.network,
                 usage: &usage,
                 ended: &ended,
-                now,
+                now: self.now,
             };
-            match orders.store.place(write).await? {
+            match self.orders.store.place(write).await? {
                 PlaceOutcome::Written => return Ok(self.created(order)),
                 PlaceOutcome::AlreadyPlaced(order) => return self.replay(&order),
                 // A transaction becomes visible item by item: the cart may be ordered before the
@@ -251,26 +234,25 @@ impl PlacementRequest<'_> {
     /// full, this reads its orders: those that are paid, cancelled or failed, and those that wait
     /// for the shop, do not count. Returns the listed orders that are paid, cancelled or failed.
     async fn check_limits(&self, usage: &LimitUsage) -> Result<Vec<OrderId>, OrderError> {
-        let PlacementRequest { orders, buyer, now, .. } = *self;
-        let reached = match orders.limits.check(buyer.email_verified, usage, now) {
+        let (limits, is_verified) = (&self.orders.limits, self.buyer.email_verified);
+        let buyer_limit_reached = match limits.check(is_verified, usage, self.now) {
+            Ok(()) => return Ok(Vec::new()),
             Err(reached @ PlacementError::TooManyUnpaid { .. }) => reached,
-            other => return Ok(other.map(|()| Vec::new())?),
+            Err(network_limit_reached) => return Err(network_limit_reached.into()),
         };
-        let uncounted = orders.store.uncounted(&usage.unpaid, now).await?;
+        let uncounted = self.orders.store.uncounted(&usage.unpaid, self.now).await?;
         if uncounted == Uncounted::default() {
-            return Err(reached.into());
+            return Err(buyer_limit_reached.into());
         }
         let counted = LimitUsage { unpaid: usage.unpaid.without(&uncounted), ..usage.clone() };
-        orders.limits.check(buyer.email_verified, &counted, now)?;
+        limits.check(is_verified, &counted, self.now)?;
         Ok(uncounted.ended)
     }
 
-    /// The problem of a cart that changed since its buyer saw it.
-    async fn cart_changed(&self, cart: &Cart) -> Problem {
-        match self.orders.quote_cart(cart).await {
-            Ok(quote) => cart_changed(&CartView::new(cart, &quote)),
-            Err(error) => error.into(),
-        }
+    /// The cart, if it is the buyer's own and can be ordered.
+    fn authorize(&self, cart: Option<Cart>) -> Result<Cart, CartError> {
+        let credentials = Credentials { user_id: Some(self.buyer.user_id), token: None };
+        cart.ok_or(CartError::NotFound)?.authorize(&credentials, self.now)
     }
 
     /// Rejects a cart that the buyer cannot order. If it was ordered while it was read, replays its
@@ -282,6 +264,14 @@ impl PlacementRequest<'_> {
         match self.orders.store.find_many(&[order_id]).await?.pop() {
             Some((_, found)) => self.replay(&found?.order),
             None => Err(OrderError::CartOrdered { order_id }.into()),
+        }
+    }
+
+    /// The problem of a cart that changed since its buyer saw it.
+    async fn cart_changed(&self, cart: &Cart) -> Problem {
+        match self.orders.quote_cart(cart).await {
+            Ok(quote) => error::cart_changed(&CartView::new(cart, &quote)),
+            Err(error) => error.into(),
         }
     }
 
@@ -299,15 +289,13 @@ impl PlacementRequest<'_> {
 
     fn created(&self, order: &Order) -> Response {
         let location = self.request.location(&format!("/orders/{}", order.placed.order_id));
-        http::created(
-            &location,
-            &OrderView::new(&order.as_placed(self.orders.timing), order.placed.created_at),
-        )
+        let as_placed = order.as_placed(self.orders.timing);
+        http::created(&location, &OrderView::new(&as_placed, order.placed.created_at))
     }
 }
 
 /// Returns the name of the client's network. It is a MAC, so the table does not store IP addresses.
-async fn network_name(orders: &Orders, source_ip: &str) -> Result<String, SecretError> {
+async fn network_name(orders: &Orders, source_ip: &str) -> Result<String, OrderError> {
     let keys = orders.secrets.keys("orders-key").await?.derive("network");
     Ok(throttle::network_name(*keys.active(), source_ip))
 }
