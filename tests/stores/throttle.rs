@@ -130,9 +130,9 @@ async fn stored_bucket_decides_like_the_domain_rule() {
             now = now.plus(Duration::from_millis(
                 [0, 0, below(interval), below(interval * 4)][usize::try_from(below(4)).unwrap()],
             ));
-            let judged = limit.check(expected, now);
+            let checked = limit.check(expected, now);
             let decision = store.consume_attempt(&bucket, now).await.unwrap();
-            match judged {
+            match checked {
                 Ok(next) => {
                     assert_eq!(decision, RateLimitDecision::Allowed, "seed {seed}, step {step}");
                     expected = Some(next);

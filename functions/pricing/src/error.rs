@@ -9,7 +9,7 @@ use lambda_http::http::StatusCode;
 
 use crate::{
     domain::{PromotionRefusal, Refusal},
-    judgement::MAX_DOCUMENT_BYTES,
+    validation::MAX_DOCUMENT_BYTES,
 };
 
 #[derive(Debug, thiserror::Error)]

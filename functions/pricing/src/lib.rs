@@ -6,12 +6,12 @@ use shared::{aws, clock::Clock, config, http::CursorKey, ids::Ids, secret::Secre
 
 pub mod domain;
 pub mod error;
-pub mod judgement;
 pub mod messages;
 pub mod metrics;
 pub mod operations;
 pub mod publish;
 pub mod store;
+pub mod validation;
 
 use error::PricingError;
 use store::Store;

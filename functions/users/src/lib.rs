@@ -137,11 +137,11 @@ impl Users {
     /// key.
     pub(crate) fn may_reload(&self) -> bool {
         let mut arrival = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
-        let judged = signing_keys::RELOAD_LIMIT.check(*arrival, self.clock.now());
-        if let Ok(next) = judged {
+        let admitted = signing_keys::RELOAD_LIMIT.check(*arrival, self.clock.now());
+        if let Ok(next) = admitted {
             *arrival = Some(next);
         }
-        judged.is_ok()
+        admitted.is_ok()
     }
 
     pub(crate) async fn buckets(&self) -> Result<Buckets, UsersError> {

@@ -64,7 +64,7 @@ async fn unauthenticated_is_401_and_unauthorized_is_403() {
             )
             .await;
         }
-        let judged = known || route.who == Who::Visitor;
+        let is_read = known || route.who == Who::Visitor;
         for exp in [
             json!(null),
             json!(""),
@@ -87,7 +87,7 @@ async fn unauthenticated_is_401_and_unauthorized_is_403() {
                 &format!("exp {exp}"),
                 route.operation,
                 event,
-                if judged { Expect::Problem(401, "invalid_token") } else { let_in },
+                if is_read { Expect::Problem(401, "invalid_token") } else { let_in },
             )
             .await;
         }
@@ -108,7 +108,7 @@ async fn unauthenticated_is_401_and_unauthorized_is_403() {
                 &format!("role {role}"),
                 route.operation,
                 event,
-                if judged { Expect::Problem(403, "insufficient_permissions") } else { let_in },
+                if is_read { Expect::Problem(403, "insufficient_permissions") } else { let_in },
             )
             .await;
         }

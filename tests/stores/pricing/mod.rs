@@ -1,8 +1,8 @@
-//! Pricing: idempotent changes under versions, judged markets, and documents that orders can read.
+//! Pricing: idempotent changes under versions, validation, and documents that orders can read.
 
 mod changes;
 mod documents;
-mod judgement;
+mod validation;
 
 use std::ops::Deref;
 

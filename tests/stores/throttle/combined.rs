@@ -120,9 +120,9 @@ async fn combined_buckets_charge_as_the_rule_does() {
                 &format!("{}@example.com", below(3)),
             );
             let names = buckets.each_ref().map(name);
-            let judged =
+            let checked =
                 [0, 1].map(|at| buckets[at].limit().check(expected.get(&names[at]).copied(), now));
-            let decision = match judged {
+            let decision = match checked {
                 [Ok(network), Ok(account)] => {
                     expected.extend([(names[0].clone(), network), (names[1].clone(), account)]);
                     RateLimitDecision::Allowed

@@ -1,22 +1,22 @@
 //! Markets and their rules, without I/O.
 
 mod document;
-mod judgement;
 mod market;
 mod rule;
+mod validation;
 pub mod values;
 
 pub use document::{
     CompiledDocument, Document, DocumentMethod, DocumentPromotion, DocumentRate, DocumentTax,
     Effect, ShippingTax,
 };
-pub use judgement::{
-    MAX_PROMOTIONS, MAX_SHIPPING_METHODS, MAX_TAX_RATES, PromotionRefusal, Refusal,
-};
 pub use market::{ListedMarket, Market, MarketDetails, MarketStatus};
 pub use rule::{
     Promotion, PromotionDetails, Rule, ShippingMethod, ShippingMethodDetails, Target, TaxRate,
     TaxRateDetails, TaxRateId, Treatment,
+};
+pub use validation::{
+    MAX_PROMOTIONS, MAX_SHIPPING_METHODS, MAX_TAX_RATES, PromotionRefusal, Refusal,
 };
 
 /// A market with all its rules.

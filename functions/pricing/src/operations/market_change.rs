@@ -11,8 +11,8 @@ use crate::{
     Pricing,
     domain::{Market, MarketDetails, MarketStatus, WholeMarket},
     error::PricingError,
-    judgement::judge,
     store::{Commit, CommitOutcome, Creation},
+    validation::validate,
 };
 
 pub(super) async fn create(
@@ -66,7 +66,7 @@ pub(super) async fn update(
             return Ok(whole.market);
         }
         let after = before.updated(wanted, pricing.clock.now(), trace.clone());
-        judge(&WholeMarket { market: after.clone(), ..whole.clone() })?;
+        validate(&WholeMarket { market: after.clone(), ..whole.clone() })?;
         let mut commit = Commit::default();
         pricing.store.write_market(&mut commit, Some(before), &after);
         if is_written(pricing, commit).await? {

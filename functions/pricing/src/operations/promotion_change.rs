@@ -15,8 +15,8 @@ use crate::{
     Pricing,
     domain::{Promotion, PromotionDetails, WholeMarket},
     error::PricingError,
-    judgement::judge,
     store::{Commit, CommitOutcome, Creation},
+    validation::validate,
 };
 
 pub(super) async fn create(
@@ -32,7 +32,7 @@ pub(super) async fn create(
             return Created::replayed(earlier, &creation.fingerprint);
         }
         let promotion = &creation.created;
-        promotion.details.judge(pricing.clock.now())?;
+        promotion.details.validate(pricing.clock.now())?;
         let markets = markets(pricing, &[&promotion.details]).await?;
         let mut commit = Commit::default();
         pricing.replace_copies(&mut commit, &markets, None, Some(promotion), trace)?;
@@ -66,7 +66,7 @@ pub(super) async fn update(
             return Ok(before);
         }
         let now = pricing.clock.now();
-        wanted.judge(now)?;
+        wanted.validate(now)?;
         let after = before.updated(wanted, now);
         let markets = markets(pricing, &[&before.details, &after.details]).await?;
         let mut commit = Commit::default();
@@ -121,7 +121,7 @@ async fn markets(
 }
 
 impl Pricing {
-    /// Replaces the copies of a promotion in these markets, judging each market.
+    /// Replaces the copies of a promotion in these markets, validating each market.
     fn replace_copies(
         &self,
         commit: &mut Commit,
@@ -136,7 +136,7 @@ impl Pricing {
             self.touch(commit, market, trace);
             match (before.filter(is_in), after.filter(is_in)) {
                 (had, Some(has)) => {
-                    judge(&market.clone().with(has.clone()))?;
+                    validate(&market.clone().with(has.clone()))?;
                     self.store.write_rule(commit, market, has, had.map(|had| had.version));
                 }
                 (Some(had), None) => self.store.delete_rule(commit, market, had, had.version),

@@ -1,5 +1,5 @@
-//! Changes of shipping methods and tax rates. Each attempt reads the market as a whole, judges the
-//! market as it would be, and writes rule and market under the versions that it has read.
+//! Changes of shipping methods and tax rates. Each attempt reads the market as a whole, validates it
+//! with the change, and writes rule and market under the versions that it has read.
 
 use shared::{ids::Uuid, market::MarketId, telemetry::Trace};
 
@@ -8,8 +8,8 @@ use crate::{
     Pricing,
     domain::{Rule, WholeMarket},
     error::PricingError,
-    judgement::judge,
     store::{Commit, CommitOutcome, Creation, StoredRule},
+    validation::validate,
 };
 
 /// A record that a request created, now or when it was sent first.
@@ -44,7 +44,7 @@ pub(super) async fn create_rule<R: StoredRule>(
         }
         let before = active(pricing, market).await?;
         let rule = &creation.created;
-        judge(&before.clone().with(rule.clone()))?;
+        validate(&before.clone().with(rule.clone()))?;
         let mut commit = Commit::default();
         pricing.touch(&mut commit, &before, trace);
         pricing.store.write_rule(&mut commit, &before, rule, None);
@@ -85,7 +85,7 @@ where
             return Ok(rule);
         }
         let changed = rule.updated(wanted, pricing.clock.now());
-        judge(&before.clone().with(changed.clone()))?;
+        validate(&before.clone().with(changed.clone()))?;
         let mut commit = Commit::default();
         pricing.touch(&mut commit, &before, trace);
         pricing.store.write_rule(&mut commit, &before, &changed, Some(seen));

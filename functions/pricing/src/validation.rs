@@ -10,8 +10,8 @@ pub const MAX_DOCUMENT_BYTES: usize = 16 * 1024;
 ///
 /// # Panics
 /// If a document is not JSON: a programming error.
-pub fn judge(market: &WholeMarket) -> Result<(), PricingError> {
-    market.judge()?;
+pub fn validate(market: &WholeMarket) -> Result<(), PricingError> {
+    market.validate()?;
     for (country, document) in market.documents() {
         let bytes = serde_json::to_vec(&document).expect("a document is JSON").len();
         if bytes > MAX_DOCUMENT_BYTES {

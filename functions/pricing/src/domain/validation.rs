@@ -1,4 +1,4 @@
-//! The rules that concern a market as a whole. Every change is judged before it is written.
+//! The rules that concern a market as a whole. Every change is validated before it is written.
 
 use shared::{clock::Timestamp, market::MarketId, money::Currency};
 
@@ -41,7 +41,7 @@ pub enum PromotionRefusal {
 impl WholeMarket {
     /// # Errors
     /// If the market cannot be sold in with these rules.
-    pub fn judge(&self) -> Result<(), Refusal> {
+    pub fn validate(&self) -> Result<(), Refusal> {
         let market = || self.market.market.clone();
         let too_many = |kind, limit| Refusal::TooManyRules { market: market(), kind, limit };
         for (count, kind, limit) in [
@@ -86,7 +86,7 @@ impl WholeMarket {
 impl PromotionDetails {
     /// # Errors
     /// If no market could apply the promotion at `now` or later.
-    pub fn judge(&self, now: Timestamp) -> Result<(), PromotionRefusal> {
+    pub fn validate(&self, now: Timestamp) -> Result<(), PromotionRefusal> {
         if !self.has_one_effect() {
             return Err(PromotionRefusal::Effect);
         }
@@ -107,10 +107,10 @@ mod tests {
 
     #[test]
     fn market_with_all_its_amounts_is_accepted() {
-        assert_eq!(whole().judge(), Ok(()));
+        assert_eq!(whole().validate(), Ok(()));
         let mut market = whole();
         market.promotions = vec![sale(&[("EUR", 500), ("USD", 700)])];
-        assert_eq!(market.judge(), Ok(()));
+        assert_eq!(market.validate(), Ok(()));
     }
 
     #[test]
@@ -121,11 +121,11 @@ mod tests {
         };
         let mut market = whole();
         market.promotions = vec![sale(&[("USD", 700)])];
-        assert_eq!(market.judge(), missing("EUR"), "of a promotion");
+        assert_eq!(market.validate(), missing("EUR"), "of a promotion");
         let mut market = whole();
         market.market.details.currency = currency("USD");
         market.promotions.clear();
-        assert_eq!(market.judge(), missing("USD"), "of a shipping method");
+        assert_eq!(market.validate(), missing("USD"), "of a shipping method");
     }
 
     #[test]
@@ -133,9 +133,9 @@ mod tests {
         let mut market = whole();
         let promotion = market.promotions[0].clone();
         market.promotions = vec![promotion.clone(); MAX_PROMOTIONS];
-        assert_eq!(market.judge(), Ok(()));
+        assert_eq!(market.validate(), Ok(()));
         market.promotions.push(promotion);
-        let too_many = market.judge().unwrap_err();
+        let too_many = market.validate().unwrap_err();
         assert_eq!(too_many.to_string(), "the market de has more than 50 promotions");
     }
 
@@ -143,21 +143,21 @@ mod tests {
     fn second_tax_rate_for_a_case_is_refused() {
         let mut market = whole();
         market.tax_rates.push(vat("AT", 200_000));
-        assert_eq!(market.judge(), Ok(()));
+        assert_eq!(market.validate(), Ok(()));
         market.tax_rates.push(vat("DE", 160_000));
-        assert_eq!(market.judge(), Err(Refusal::SameTaxCase));
+        assert_eq!(market.validate(), Err(Refusal::SameTaxCase));
     }
 
     #[test]
     fn promotion_without_exactly_one_effect_is_refused() {
         let mut details = percent();
-        assert_eq!(details.judge(later()), Ok(()));
+        assert_eq!(details.validate(later()), Ok(()));
         details.fixed = sale(&[("EUR", 500)]).details.fixed;
-        assert_eq!(details.judge(later()), Err(PromotionRefusal::Effect));
+        assert_eq!(details.validate(later()), Err(PromotionRefusal::Effect));
         details.percent_bp = None;
-        assert_eq!(details.judge(later()), Ok(()));
+        assert_eq!(details.validate(later()), Ok(()));
         details.fixed = Amounts::default();
-        assert_eq!(details.judge(later()), Err(PromotionRefusal::Effect));
+        assert_eq!(details.validate(later()), Err(PromotionRefusal::Effect));
     }
 
     #[test]
@@ -166,12 +166,12 @@ mod tests {
         let second = Duration::from_secs(1);
         let mut details = percent();
         details.ends_at = Some(later());
-        assert_eq!(details.judge(later()), never, "it has ended");
+        assert_eq!(details.validate(later()), never, "it has ended");
         details.ends_at = Some(later().plus(second));
-        assert_eq!(details.judge(later()), Ok(()));
+        assert_eq!(details.validate(later()), Ok(()));
         details.starts_at = details.ends_at;
-        assert_eq!(details.judge(later()), never, "it ends when it starts");
+        assert_eq!(details.validate(later()), never, "it ends when it starts");
         let Rule { details: free, .. } = sale(&[("EUR", 0)]);
-        assert_eq!(free.judge(later()), never, "it takes nothing");
+        assert_eq!(free.validate(later()), never, "it takes nothing");
     }
 }
