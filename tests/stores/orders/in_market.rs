@@ -283,22 +283,30 @@ async fn order_without_a_market_has_no_shipping_cost_and_no_tax() {
     assert!(item.get("price").is_none() && item["totals"]["M"].get("items").is_none());
 }
 
+/// A region is kept only where tax rates differ by region, and may be spelled in another way.
 #[tokio::test]
-async fn address_of_an_order_in_a_market_keeps_its_country_and_region() {
+async fn address_of_an_order_in_a_market_keeps_its_country_and_tax_region() {
     let fixture = OrdersFixture::with_market().await;
     let placed = fixture.placed_in_market("k").await;
-    let order = placed["id"].as_str().unwrap();
-    let mut address = placed["shipping_address"].clone();
-    address["name"] = "Ada King".into();
-    for (region, status) in
-        [(json!("Surrey"), 409), (placed["shipping_address"]["region"].clone(), 200)]
-    {
-        address["region"] = region;
+    let change_region = async |placed: &Value, region: &str| {
+        let order = placed["id"].as_str().unwrap();
+        let mut address = placed["shipping_address"].clone();
+        address["region"] = region.into();
         let tag = fixture.tag(order).await;
-        let moved = fixture.call("update-order", change(USER, order, &tag, &address)).await;
-        assert_eq!(moved.status(), status, "{address}");
-        if status == 409 {
-            assert_eq!(moved.code(), "price_would_change");
-        }
-    }
+        fixture.call("update-order", change(USER, order, &tag, &address)).await
+    };
+    assert_eq!(placed["price"].get("tax_region"), None);
+    assert_eq!(change_region(&placed, "Surrey").await.status(), 200);
+
+    let mut taxes = events::pricing()["document"]["taxes"].clone();
+    taxes[0]["region"] = "SRY".into();
+    assert!(fixture.replicate_rules(&rules(2, "taxes", taxes)).await);
+    let mut request = in_market();
+    request["shipping_address"]["region"] = "SRY".into();
+    let regional = fixture.post("regional", &request).await.json();
+    assert_eq!(regional["price"]["tax_region"], "SRY", "{regional}");
+    let moved = change_region(&regional, "KEN").await;
+    assert_eq!((moved.status(), moved.code().as_str()), (409, "price_would_change"));
+    assert_eq!(change_region(&regional, "Surrey").await.code(), "price_would_change");
+    assert_eq!(change_region(&regional, "GB-SRY").await.status(), 200);
 }

@@ -8,7 +8,7 @@ use shared::address::{Address, CountryCode};
 use super::{
     order_request::OrderOfItems,
     placement::PlacedOrder,
-    pricing::{Destination, Price, has_same_rates},
+    pricing::{Destination, Price, region_code},
     quote::{self, MarketError},
 };
 
@@ -83,15 +83,17 @@ pub fn possible_countries<'a>(
 }
 
 /// Whether an order to `before` costs the same if it is shipped to `after`: the country is the
-/// same, and, if the rules of a market decided its price, the region too, because tax rates can
-/// differ by region. An order without a destination has a price that depends on none.
+/// same, and, where its tax rates differ by region, the region too. An order without a destination
+/// has a price that depends on none.
 pub(super) fn keeps_price(
     price: Option<&Price>,
     before: Option<&Address>,
     after: &Address,
 ) -> bool {
-    before.is_none_or(|before| match price {
-        Some(_) => has_same_rates(&quote::destination(before), &quote::destination(after)),
-        None => before.country == after.country,
-    })
+    let Some(before) = before else { return true };
+    let is_same_region = match price.and_then(|price| price.tax_region.as_deref()) {
+        Some(region) => region_code(&quote::destination(after)) == Some(region),
+        None => true,
+    };
+    before.country == after.country && is_same_region
 }

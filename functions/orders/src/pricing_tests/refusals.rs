@@ -168,19 +168,22 @@ fn refusals_serialize_with_their_codes() {
 }
 
 #[test]
-fn destinations_with_one_region_code_have_the_same_rates() {
-    let california = to("US", Some("CA"));
-    for (other, is_same) in [
-        (to("US", Some("CA")), true),
-        (to("US", Some("US-CA")), true),
-        (to("US", Some("NY")), false),
-        (to("US", None), false),
-        (to("CA", Some("CA")), false),
-    ] {
-        assert_eq!(has_same_rates(&california, &other), is_same, "{other:?}");
-        assert_eq!(has_same_rates(&other, &california), is_same, "{other:?}");
+fn price_names_the_region_only_where_rates_differ_by_region() {
+    let mut regional = vat("standard", 60_000);
+    regional["region"] = json!("BY");
+    let goods = [line(1, 1, 100)];
+    let region = |taxes: Value, region: Option<&str>| {
+        let pricing = pricing(json!({ "taxes": taxes }));
+        let destination = &to("DE", region);
+        let (lines, shipping_method) = (&goods[..], None);
+        let request =
+            PriceRequest { pricing: &pricing, lines, destination, shipping_method, now: NOW };
+        estimate(&request).priced.unwrap().price.tax_region
+    };
+    let national = vat("standard", 50_000);
+    assert_eq!(region(json!([national]), Some("Bayern")), None);
+    for (written, read) in [("BY", "BY"), ("DE-BY", "BY"), ("HE", "HE")] {
+        let found = region(json!([national, regional]), Some(written));
+        assert_eq!(found.as_deref(), Some(read));
     }
-    let surrey = to("GB", Some("Surrey"));
-    assert!(has_same_rates(&surrey, &to("GB", Some("Surrey"))));
-    assert!(!has_same_rates(&surrey, &to("GB", Some("Kent"))));
 }

@@ -187,6 +187,7 @@ mod tests {
             tax_summary: vec![row("US-CA", 500), row("US", 458), row("US-NV", 0)],
             discount_total: 0,
             tax_source: TaxSource::Rules { version: 1 },
+            tax_region: None,
         });
         order.placed.totals.total = Money::new(5998, currency);
         order

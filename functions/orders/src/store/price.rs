@@ -28,6 +28,8 @@ pub(super) struct PriceItem {
     tax_summary: Vec<TaxItem>,
     discount_total: i64,
     tax_source: TaxSourceItem,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tax_region: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     promotions: Vec<PromotionItem>,
     rates: Vec<RateItem>,
@@ -107,6 +109,7 @@ impl From<Price> for PriceItem {
             tax_summary,
             discount_total,
             tax_source,
+            tax_region,
         } = price;
         let mut tables = Tables::default();
         let TaxSource::Rules { version } = tax_source;
@@ -121,6 +124,7 @@ impl From<Price> for PriceItem {
             tax_summary: tables.taxes(tax_summary),
             discount_total,
             tax_source: TaxSourceItem { kind: RULES.to_owned(), version },
+            tax_region,
             promotions: tables.promotions,
             rates: tables.rates,
         }
@@ -226,6 +230,7 @@ impl PriceItem {
             tax_summary: tables.read_taxes(self.tax_summary)?,
             discount_total: self.discount_total,
             tax_source: TaxSource::Rules { version: self.tax_source.version },
+            tax_region: self.tax_region,
         })
     }
 }
@@ -296,6 +301,7 @@ mod tests {
             tax_summary: taxes.clone(),
             discount_total: 1_234_567,
             tax_source: TaxSource::Rules { version: 1_000_000 },
+            tax_region: Some("CA".to_owned()),
         }
     }
 

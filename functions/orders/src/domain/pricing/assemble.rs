@@ -99,6 +99,7 @@ fn with_totals(
         lines,
         shipping,
         tax_source: TaxSource::Rules { version: pricing.version },
+        tax_region: goods.table.region().map(str::to_owned),
     };
     Priced { price, totals }
 }

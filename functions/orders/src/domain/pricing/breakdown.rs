@@ -38,6 +38,11 @@ pub struct Price {
     /// All discounts of lines and of shipping, in the basis of the market.
     pub discount_total: i64,
     pub tax_source: TaxSource,
+    /// The region whose tax rates apply, such as `CA`. Absent if the rates of the country do not
+    /// differ by region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false, required = false))]
+    pub tax_region: Option<String>,
 }
 
 /// Whether prices, discounts and thresholds of a market include tax.

@@ -41,7 +41,7 @@ use self::{assemble::assemble, goods::Goods, shipping::Charge};
 pub use self::{
     breakdown::{Price, Priced, PricedShipping},
     rules::Pricing,
-    tax::has_same_rates,
+    tax::region_code,
 };
 
 /// Everything that a price depends on.

@@ -70,6 +70,11 @@ impl<'a> TaxTable<'a> {
         Ok(Self { country: pricing.country.as_str(), region, rules })
     }
 
+    /// The region whose rates apply; `None` if no rule of the country is regional.
+    pub(super) fn region(&self) -> Option<&'a str> {
+        self.region
+    }
+
     /// Returns the latest rule for a tax class: that of the region, or else that of the country.
     /// `None` if there is no rule, or its treatment is unknown, or it taxes without a rate.
     pub(super) fn rule(&self, class: &TaxClass) -> Option<AppliedRule<'a>> {
@@ -99,16 +104,9 @@ impl<'a> TaxTable<'a> {
     }
 }
 
-/// Whether two destinations are taxed at the same rates: the country is the same, and the region
-/// has the same code or the same text.
-pub fn has_same_rates(one: &Destination, other: &Destination) -> bool {
-    let is_same_code = || region_code(one).is_some_and(|code| region_code(other) == Some(code));
-    one.country == other.country && (one.region == other.region || is_same_code())
-}
-
 /// Reads `CA` and `US-CA`. Returns `None` for a missing region, or one that is not a code of ISO
 /// 3166-2.
-fn region_code(destination: &Destination) -> Option<&str> {
+pub fn region_code(destination: &Destination) -> Option<&str> {
     let text = destination.region.as_deref()?;
     let without_country = text
         .strip_prefix(destination.country.as_str())
