@@ -1,13 +1,13 @@
-//! Buyers in markets: they preview the price, and order at the price that they have seen. Meanwhile
-//! the rules change.
+//! Buyers in markets preview the price and order at the previewed price. The rules change in
+//! between.
 
 use serde_json::Value;
 use tests::{aws::Called, events};
 
 use super::{Schedule, met, people::MOST_ATTEMPTS};
-use crate::stage::markets::{Basket, PLACES};
+use crate::stage::markets::{Checkout, PLACES};
 
-/// Maximum of previews of the same goods by one buyer.
+/// Maximum number of previews of the same checkout.
 const MOST_PREVIEWS: usize = 4;
 /// The reasons for which a preview or an order in a market is refused after a change of its rules.
 pub(super) const REFUSALS: [&str; 3] =
@@ -18,13 +18,13 @@ impl Schedule {
     /// changes too often.
     pub(super) async fn place_in_market(&mut self, number: u64) -> bool {
         let buyer = Self::buyer(number);
-        let mut basket = self.any_basket();
+        let mut checkout = self.random_checkout();
         for attempt in 0..MOST_PREVIEWS {
-            let Some(seen) = self.preview(&mut basket).await else { continue };
+            let Some(seen) = self.preview(&mut checkout).await else { continue };
             self.meanwhile().await;
             let token = if self.chance(70) { Some(self.token()) } else { None };
             let key = format!("market-{number}-{attempt}");
-            let answer = self.order(&key, &buyer, &basket.order(seen, token)).await;
+            let answer = self.order(&key, &buyer, &checkout.order(seen, token)).await;
             if let Ok(placed) = &answer {
                 self.accept(placed, &buyer, seen);
                 return true;
@@ -34,7 +34,7 @@ impl Schedule {
             if self.chance(50) {
                 // Nothing changes between the refusal and this order, which accepts the new price.
                 let key = format!("{key}-accepted");
-                let placed = self.order(&key, &buyer, &basket.order(total, token)).await;
+                let placed = self.order(&key, &buyer, &checkout.order(total, token)).await;
                 self.stage.ensure(placed.is_ok(), || {
                     format!("the price {total} is accepted and refused again: {placed:?}")
                 });
@@ -54,20 +54,20 @@ impl Schedule {
         self.facts.push(if total == 0 { met::FREE_ORDER } else { "an order in a market" });
     }
 
-    fn any_basket(&mut self) -> Basket {
+    fn random_checkout(&mut self) -> Checkout {
         let place = PLACES[self.below(PLACES.len() as u64) as usize];
         let products = self.stage.products.clone();
         let chosen = self.below(3) as usize;
         let chosen = if chosen == 2 { products } else { vec![products[chosen].clone()] };
         let lines = chosen.into_iter().map(|product| (product, 1 + self.below(3) as u32)).collect();
-        Basket { place, lines, shipping_method: None }
+        Checkout { place, lines, shipping_method: None }
     }
 
-    /// Previews the price of goods, and chooses a shipping method. Returns the total; `None` if
-    /// the goods cannot be ordered now.
-    async fn preview(&mut self, basket: &mut Basket) -> Option<i64> {
+    /// Previews the price and chooses a shipping method. Returns the total, or `None` if the
+    /// lines cannot be ordered now.
+    async fn preview(&mut self, checkout: &mut Checkout) -> Option<i64> {
         for _ in 0..MOST_PREVIEWS {
-            let called = self.ask("preview-prices", &basket.preview().event()).await;
+            let called = self.ask("preview-prices", &checkout.preview().event()).await;
             self.stage.ensure(called.status() == 200, || format!("{:?}", called.answer));
             let preview = called.json();
             let refusals = preview["refusals"].as_array().cloned().unwrap_or_default();
@@ -83,7 +83,7 @@ impl Schedule {
                 return None;
             }
             let option = &options[self.below(options.len() as u64) as usize];
-            basket.shipping_method = option["method_id"].as_str().map(str::to_owned);
+            checkout.shipping_method = option["method_id"].as_str().map(str::to_owned);
         }
         None
     }

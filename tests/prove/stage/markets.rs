@@ -45,9 +45,9 @@ pub struct Rule {
     pub details: Value,
 }
 
-/// Goods that a buyer wants in a market.
+/// The lines, address and shipping method that a buyer orders in a market.
 #[derive(Clone, Debug)]
-pub struct Basket {
+pub struct Checkout {
     pub place: Place,
     /// Products and their quantities.
     pub lines: Vec<(String, u32)>,
@@ -66,8 +66,8 @@ impl Place {
     }
 }
 
-impl Basket {
-    /// The request for the price of the goods.
+impl Checkout {
+    /// The request for a preview of the price.
     pub fn preview(&self) -> Http {
         let mut body = json!({
             "market": self.place.market,
@@ -80,7 +80,7 @@ impl Basket {
         events::post("/prices/preview", &body)
     }
 
-    /// The request for an order of the goods at this total.
+    /// The body of an order request that expects this total.
     pub fn order(&self, total: i64, token: Option<&str>) -> Value {
         let mut body = json!({
             "market": self.place.market,

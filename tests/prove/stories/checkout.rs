@@ -6,25 +6,25 @@ use tests::events::{self, Http};
 use super::paths::delivered_from_here;
 use crate::stage::{
     Stage,
-    markets::{Basket, PLACES, creation, promotion, usd},
+    markets::{Checkout, PLACES, creation, promotion, usd},
 };
 
 impl Stage {
     /// Two products of different tax classes, to be shipped to one of [`PLACES`].
-    fn basket(&self, place: usize) -> Basket {
+    fn checkout(&self, place: usize) -> Checkout {
         let lines = self.products.iter().map(|product| (product.clone(), 1)).collect();
-        Basket { place: PLACES[place], lines, shipping_method: None }
+        Checkout { place: PLACES[place], lines, shipping_method: None }
     }
 
     /// Orders at the price of the preview, with the cheapest shipping method. Returns the total.
-    async fn buy(&mut self, mut basket: Basket) -> i64 {
-        let preview = self.insist("preview-prices", basket.preview()).await.json();
+    async fn buy(&mut self, mut checkout: Checkout) -> i64 {
+        let preview = self.insist("preview-prices", checkout.preview()).await.json();
         let cheapest = &preview["shipping_options"][0]["method_id"];
-        basket.shipping_method = cheapest.as_str().map(str::to_owned);
-        let preview = self.insist("preview-prices", basket.preview()).await.json();
+        checkout.shipping_method = cheapest.as_str().map(str::to_owned);
+        let preview = self.insist("preview-prices", checkout.preview()).await.json();
         let total = preview["totals"]["total"]["amount"].as_i64();
         let Some(total) = total else { self.fail(&format!("no price: {preview:#}")) };
-        let order = events::order("order", &basket.order(total, Some("tok_ok")));
+        let order = events::order("order", &checkout.order(total, Some("tok_ok")));
         let called = self.insist("create-order", order).await;
         self.ensure(called.status() == 201, || format!("create-order: {:?}", called.answer));
         let id = called.json()["id"].as_str().unwrap_or_default().to_owned();
@@ -40,8 +40,8 @@ pub(super) async fn free_by_promotions(stage: &mut Stage) {
         stage.insist("create-promotion", request).await;
     }
     stage.drain().await;
-    let basket = stage.basket(0);
-    let total = stage.buy(basket).await;
+    let checkout = stage.checkout(0);
+    let total = stage.buy(checkout).await;
     stage.ensure(total == 0, || format!("the promotions leave {total}"));
     stage.drain().await;
     stage.pay("tok_ok").await;
