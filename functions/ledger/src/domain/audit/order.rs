@@ -57,7 +57,7 @@ impl OrderSnapshot {
     /// Whether no command is pending, according to the order and payments.
     pub(super) fn is_settled(&self) -> bool {
         let Some(order) = &self.order else { return true };
-        let at_rest = match order.goal {
+        let is_final = match order.goal {
             Goal::Fulfil => {
                 order.stock == StockState::Committed
                     && matches!(order.payment, PaymentState::Paid | PaymentState::Refunded)
@@ -73,7 +73,7 @@ impl OrderSnapshot {
             .iter()
             .map(|attempt| attempt.state)
             .chain(self.refunds.iter().map(|refund| refund.state));
-        at_rest && outcomes.into_iter().all(|state| state != Outcome::Open)
+        is_final && outcomes.into_iter().all(|state| state != Outcome::Open)
     }
 
     /// The time of the latest change of any of the records.

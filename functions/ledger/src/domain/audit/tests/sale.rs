@@ -48,7 +48,7 @@ fn taxed() -> OrderSnapshot {
 }
 
 #[test]
-fn sale_of_an_order_at_rest_leaves_no_funds() {
+fn sale_of_a_settled_order_leaves_no_funds() {
     for (snapshot, funds) in [(taxed(), 0), (cancelled_later(), 0), (over_returned(), 200)] {
         let verdict = snapshot.reconcile(at(), GRACE);
         assert_eq!((verdict.status, verdict.findings), (AuditStatus::Balanced, vec![]));
