@@ -72,9 +72,10 @@ impl Run {
     }
 }
 
-/// The runs with a kind of write.
+/// The runs in which a kind of write occurs.
 #[derive(Default)]
-struct Found {
+struct Occurrences {
+    /// All runs with the write.
     runs: BTreeSet<Run>,
     /// The runs in which a condition fails, of this write or of another one in its transaction.
     failed: BTreeSet<Run>,
@@ -90,17 +91,17 @@ pub(super) fn find() -> Vec<Case> {
     // The longest runs come first, so that all cores end at the same time.
     let runs: Vec<Run> = schedules.chain(faults).chain(stories).chain(races).collect();
 
-    let mut written: BTreeMap<String, Found> = BTreeMap::new();
+    let mut written: BTreeMap<String, Occurrences> = BTreeMap::new();
     for (run, requests) in play_all(&runs) {
         for WriteRequest { call, kinds, has_failed } in requests {
             for kind in kinds.into_iter().filter(|kind| !kind.starts_with(PROVIDER)) {
-                let found = written.entry(kind).or_default();
-                found.runs.insert(run);
+                let occurrences = written.entry(kind).or_default();
+                occurrences.runs.insert(run);
                 if has_failed {
-                    found.failed.insert(run);
+                    occurrences.failed.insert(run);
                 }
                 if let Run::Story(story) = run {
-                    found.calls.insert((story, call));
+                    occurrences.calls.insert((story, call));
                 }
             }
         }
@@ -112,7 +113,7 @@ pub(super) fn find() -> Vec<Case> {
     let mut cases: Vec<Case> = of_provider
         .map(|defect| Case { defect: Deviation::Provider(defect), runs: chosen(&all, Vec::new()) })
         .into();
-    for (writes, Found { runs, failed, calls }) in written {
+    for (writes, Occurrences { runs, failed, calls }) in written {
         let mut add = |change, runs| {
             let defect = Deviation::Write(Defect { writes: writes.clone(), change });
             cases.push(Case { defect, runs });
