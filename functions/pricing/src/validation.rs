@@ -1,4 +1,4 @@
-//! Judges a market as a whole before a change of it is written.
+//! Validates a market with all its rules before a change is written.
 
 use crate::{domain::WholeMarket, error::PricingError};
 

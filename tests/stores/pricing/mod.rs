@@ -1,4 +1,4 @@
-//! Pricing: idempotent changes under versions, validation, and documents that orders can read.
+//! Pricing: versioned changes, the validation of markets, and documents that orders can read.
 
 mod changes;
 mod documents;

@@ -1,4 +1,4 @@
-//! A market is validated as a whole before each change.
+//! A market is validated with all its rules before each change.
 
 use super::*;
 

@@ -221,7 +221,7 @@ impl WholeMarket {
     }
 }
 
-/// `None` without an effect in this currency, which the validation of the market refuses.
+/// `None` without an effect in this currency. The validation of the market rejects such promotions.
 fn effect(details: &PromotionDetails, currency: Currency) -> Option<Effect> {
     match details.percent_bp {
         Some(percent) => Some(Effect::PercentBp(percent.value())),

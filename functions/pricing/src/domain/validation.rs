@@ -1,4 +1,4 @@
-//! The rules that concern a market as a whole. Every change is validated before it is written.
+//! Validation of a market with all its rules. Every change is validated before it is written.
 
 use shared::{clock::Timestamp, market::MarketId, money::Currency};
 
@@ -27,10 +27,10 @@ pub enum Refusal {
     CurrencyMissing { market: MarketId, currency: Currency },
 }
 
-/// Why the details of a promotion are rejected, in whatever markets.
+/// Why the details of a promotion are rejected, regardless of its markets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PromotionRefusal {
-    /// There is no effect, or both a percentage and amounts.
+    /// The promotion has neither a percentage nor amounts, or both.
     #[error("a promotion has either a percentage or amounts")]
     Effect,
     /// The promotion has ended, or takes nothing.
@@ -40,7 +40,7 @@ pub enum PromotionRefusal {
 
 impl WholeMarket {
     /// # Errors
-    /// If the market cannot be sold in with these rules.
+    /// If the rules exceed a limit, contradict each other or lack an amount in the currency.
     pub fn validate(&self) -> Result<(), Refusal> {
         let market = || self.market.market.clone();
         let too_many = |kind, limit| Refusal::TooManyRules { market: market(), kind, limit };

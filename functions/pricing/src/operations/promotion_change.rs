@@ -121,7 +121,7 @@ async fn markets(
 }
 
 impl Pricing {
-    /// Replaces the copies of a promotion in these markets, validating each market.
+    /// Replaces the copies of a promotion in these markets. Validates each market.
     fn replace_copies(
         &self,
         commit: &mut Commit,

@@ -1,5 +1,6 @@
-//! Changes of shipping methods and tax rates. Each attempt reads the market as a whole, validates it
-//! with the change, and writes rule and market under the versions that it has read.
+//! Changes of shipping methods and tax rates. Each attempt reads the market with all its
+//! rules, validates the result of the change, and writes rule and market under the versions that it
+//! has read.
 
 use shared::{ids::Uuid, market::MarketId, telemetry::Trace};
 
