@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
 
-use crate::{facts::Facts, services::SERVICES};
+use crate::{measurements::Measurements, services::SERVICES};
 
 /// Age from which a record says nothing about the present: three checks are missing.
 pub const MAX_AGE: Duration = Duration::from_secs(180);
@@ -45,7 +45,8 @@ pub struct HealthRecord {
     pub checked_at: Timestamp,
     pub services: HealthByService,
     /// What operators need to know. The public routes do not return it.
-    pub facts: Facts,
+    #[serde(rename = "facts")]
+    pub measurements: Measurements,
     /// The latest recorded deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Release>,
@@ -53,16 +54,21 @@ pub struct HealthRecord {
 
 impl HealthRecord {
     /// Creates a record in which the services with an inactive table are unhealthy.
-    pub fn new(checked_at: Timestamp, facts: Facts, release: Option<Release>) -> Self {
+    pub fn new(
+        checked_at: Timestamp,
+        measurements: Measurements,
+        release: Option<Release>,
+    ) -> Self {
         let health = |name: &str| {
-            let is_inactive = facts.inactive_tables.iter().any(|table| table.service == name);
+            let is_inactive =
+                measurements.inactive_tables.iter().any(|table| table.service == name);
             if is_inactive { Health::Unhealthy } else { Health::Healthy }
         };
         let services = SERVICES
             .iter()
             .map(|service| (service.name.to_owned(), health(service.name)))
             .collect();
-        Self { checked_at, services, facts, release }
+        Self { checked_at, services, measurements, release }
     }
 
     /// Returns whether the record describes the present.

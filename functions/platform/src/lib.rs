@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use shared::{aws, clock::Clock, config, table::Table};
 
-pub mod facts;
 pub mod health;
+pub mod measurements;
 pub mod metrics;
 pub mod operations;
 mod pages;
@@ -17,7 +17,7 @@ pub mod releases;
 pub mod services;
 pub mod store;
 
-use facts::Sources;
+use measurements::Sources;
 use releases::Releases;
 use store::Store;
 

@@ -203,7 +203,7 @@ pub fn ledger(
 /// Platform, with everything that its health check reads.
 #[cfg(feature = "platform")]
 pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
-    use platform::facts::{ServiceTable, Sources, Sweep};
+    use platform::measurements::{ServiceTable, Sources, Sweep};
     let table = |service, name: &str| ServiceTable { service, table: aws.table(name) };
     let sweep = |kind, name: &str, partition| Sweep { kind, table: aws.table(name), partition };
     let sources = Sources {

@@ -12,11 +12,11 @@ use shared::{
 
 use crate::{
     Platform,
-    facts::{Sources, within_limit},
     health::HealthRecord,
+    measurements::{Sources, within_limit},
 };
 
-/// Name of the recorded deployment among the facts.
+/// Name of the recorded deployment among the measurements.
 const DEPLOYMENT: &str = "deployment";
 
 #[derive(Debug, Serialize)]
@@ -31,14 +31,14 @@ pub struct Report {
     /// Number of addresses to which no mail is sent, if it could be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suppressed_addresses: Option<u64>,
-    /// Facts that could not be read.
+    /// Number of measurements that failed.
     pub unavailable: usize,
 }
 
-/// Gathers all facts, each within two seconds, and replaces the stored record.
+/// Takes all measurements, each within two seconds, and replaces the stored record.
 ///
 /// # Errors
-/// If the record cannot be written. The record lists facts that cannot be read.
+/// If the record cannot be written. The record lists the measurements that failed.
 pub async fn check_health(
     platform: Arc<Platform>,
     _: Call<ScheduledEvent>,
@@ -47,14 +47,15 @@ pub async fn check_health(
     let sources = platform.sources.get_or_init(Sources::from_env);
     let release =
         async { platform.store.release().await.map_err(|error| telemetry::causes(&error)) };
-    let (mut facts, release) = tokio::join!(sources.gather(now), within_limit(DEPLOYMENT, release));
+    let (mut measurements, release) =
+        tokio::join!(sources.gather(now), within_limit(DEPLOYMENT, release));
     if release.is_none() {
-        facts.unavailable.push(DEPLOYMENT.to_owned());
+        measurements.unavailable.push(DEPLOYMENT.to_owned());
     }
-    let record = HealthRecord::new(now, facts, release.flatten());
+    let record = HealthRecord::new(now, measurements, release.flatten());
     let recorded = platform.store.record_health(&record).await;
     recorded.map_err(|error| Failure::from_error("TableFailed", &error))?;
-    for table in &record.facts.inactive_tables {
+    for table in &record.measurements.inactive_tables {
         tracing::warn!(
             service_affected = table.service,
             table = table.table,
@@ -63,10 +64,16 @@ pub async fn check_health(
     }
     Ok(Report {
         unhealthy_services: record.unhealthy().len(),
-        dead_letters: record.facts.dead_letters(),
-        oldest_message_seconds: record.facts.oldest_message_seconds.values().max().copied(),
-        overdue_seconds: record.facts.overdue_seconds.values().max().copied().unwrap_or_default(),
-        suppressed_addresses: record.facts.suppressed_addresses,
-        unavailable: record.facts.unavailable.len(),
+        dead_letters: record.measurements.dead_letters(),
+        oldest_message_seconds: record.measurements.oldest_message_seconds.values().max().copied(),
+        overdue_seconds: record
+            .measurements
+            .overdue_seconds
+            .values()
+            .max()
+            .copied()
+            .unwrap_or_default(),
+        suppressed_addresses: record.measurements.suppressed_addresses,
+        unavailable: record.measurements.unavailable.len(),
     })
 }

@@ -1,7 +1,7 @@
-//! Facts about the shop that `check-health` gathers from tables, queues and secrets.
+//! Measurements that `check-health` takes from tables, queues and secrets.
 //!
-//! All facts are read concurrently, each within [`TIMEOUT`]; only the ages of messages are read
-//! after the queues. A fact that cannot be read is listed as unavailable; the others still count.
+//! All measurements are taken concurrently, each within [`TIMEOUT`]. Only the ages of messages are
+//! read after the queues. A measurement that fails is listed as unavailable; the others still count.
 //! Nothing is scanned: the cost does not grow with the data.
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
@@ -20,7 +20,7 @@ use tracing::Instrument;
 
 use crate::queue_ages::QueueAges;
 
-/// Time limit for one fact. A table that takes longer is of no use to a customer.
+/// Time limit of one measurement. A table that takes longer counts as inactive.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub struct ServiceTable {
 /// Records of one kind that a sweep checks when they are due.
 #[derive(Clone, Debug)]
 pub struct Sweep {
-    /// Name in the facts, such as `orders`.
+    /// Name of the measurement, such as `orders`.
     pub kind: &'static str,
     pub table: Table,
     /// Value of `check_shard` without the shard number.
@@ -137,7 +137,7 @@ pub struct QueueDepth {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Facts {
+pub struct Measurements {
     pub inactive_tables: Vec<InactiveTable>,
     pub queues: BTreeMap<String, QueueDepth>,
     /// Seconds that the oldest message of a queue has waited. Only on AWS, and only of queues that
@@ -151,7 +151,7 @@ pub struct Facts {
     pub signing_key_age_days: Option<u64>,
     /// Number of addresses to which no mail is sent.
     pub suppressed_addresses: Option<u64>,
-    /// Facts that could not be read.
+    /// Measurements that failed.
     pub unavailable: Vec<String>,
 }
 
@@ -161,7 +161,7 @@ impl QueueDepth {
     }
 }
 
-impl Facts {
+impl Measurements {
     /// Returns the number of messages in all dead-letter queues.
     pub fn dead_letters(&self) -> u64 {
         let dead_letters = self.queues.iter().filter(|(name, _)| is_dead_letter_queue(name));
@@ -180,8 +180,8 @@ fn is_dead_letter_queue(name: &str) -> bool {
     name.ends_with("-dead-letter") || name == "undelivered-events"
 }
 
-/// One fact that was read, or the name of one that could not be read.
-enum Fact {
+/// One measurement, or the name of one that failed.
+enum Measurement {
     Table(Option<InactiveTable>),
     Queue(String, QueueDepth),
     OldestMessages(BTreeMap<String, u64>),
@@ -193,8 +193,8 @@ enum Fact {
 }
 
 impl Sources {
-    /// Reads all facts concurrently, each with a time limit.
-    pub async fn gather(&self, now: Timestamp) -> Facts {
+    /// Takes all measurements concurrently, each with a time limit.
+    pub async fn gather(&self, now: Timestamp) -> Measurements {
         let mut reads = JoinSet::new();
         for ServiceTable { service, table } in self.tables.clone() {
             reads.spawn(table_state(service, table).in_current_span());
@@ -215,43 +215,48 @@ impl Sources {
         let suppressed = suppressed_addresses(self.notifications.clone(), now);
         reads.spawn(limited("suppressed addresses".to_owned(), suppressed).in_current_span());
 
-        let mut facts = Facts::default();
+        let mut measurements = Measurements::default();
         while let Some(read) = reads.join_next().await {
             match read {
-                Ok(fact) => facts.add(fact),
-                Err(panic) => facts.unavailable.push(panic.to_string()),
+                Ok(measurement) => measurements.add(measurement),
+                Err(panic) => measurements.unavailable.push(panic.to_string()),
             }
         }
-        let filled = facts.filled_queues();
+        let filled = measurements.filled_queues();
         if let Some(ages) = self.queue_ages.as_ref().filter(|_| !filled.is_empty()) {
-            let ages = async { ages.read(filled, now).await.map(Fact::OldestMessages) };
-            facts.add(limited("ages of messages".to_owned(), ages).await);
+            let ages = async { ages.read(filled, now).await.map(Measurement::OldestMessages) };
+            measurements.add(limited("ages of messages".to_owned(), ages).await);
         }
-        facts.inactive_tables.sort();
-        facts.unavailable.sort();
-        facts
+        measurements.inactive_tables.sort();
+        measurements.unavailable.sort();
+        measurements
     }
 }
 
-impl Facts {
-    fn add(&mut self, fact: Fact) {
-        match fact {
-            Fact::Table(inactive) => self.inactive_tables.extend(inactive),
-            Fact::Queue(name, depth) => drop(self.queues.insert(name, depth)),
-            Fact::OldestMessages(ages) => self.oldest_message_seconds = ages,
-            Fact::Overdue(kind, late) => {
+impl Measurements {
+    fn add(&mut self, measurement: Measurement) {
+        match measurement {
+            Measurement::Table(inactive) => self.inactive_tables.extend(inactive),
+            Measurement::Queue(name, depth) => drop(self.queues.insert(name, depth)),
+            Measurement::OldestMessages(ages) => self.oldest_message_seconds = ages,
+            Measurement::Overdue(kind, late) => {
                 self.overdue_seconds.insert(kind.to_owned(), late.as_secs());
             }
-            Fact::Breaker(state) => self.circuit_breaker = state,
-            Fact::SigningKey(age) => self.signing_key_age_days = Some(age.as_secs() / 86_400),
-            Fact::SuppressedAddresses(count) => self.suppressed_addresses = Some(count),
-            Fact::Unavailable(name) => self.unavailable.push(name),
+            Measurement::Breaker(state) => self.circuit_breaker = state,
+            Measurement::SigningKey(age) => {
+                self.signing_key_age_days = Some(age.as_secs() / 86_400);
+            }
+            Measurement::SuppressedAddresses(count) => self.suppressed_addresses = Some(count),
+            Measurement::Unavailable(name) => self.unavailable.push(name),
         }
     }
 }
 
-async fn limited(name: String, read: impl Future<Output = Result<Fact, String>>) -> Fact {
-    within_limit(&name, read).await.unwrap_or(Fact::Unavailable(name))
+async fn limited(
+    name: String,
+    read: impl Future<Output = Result<Measurement, String>>,
+) -> Measurement {
+    within_limit(&name, read).await.unwrap_or(Measurement::Unavailable(name))
 }
 
 /// Limits the time of a read to [`TIMEOUT`]. Logs its error once and returns `None`.
@@ -264,17 +269,21 @@ pub(crate) async fn within_limit<T>(
         Ok(Err(error)) => error,
         Err(_) => "no response in time".to_owned(),
     };
-    tracing::warn!(fact = name, error, "fact of the health check unavailable");
+    tracing::warn!(measurement = name, error, "measurement of the health check failed");
     None
 }
 
-async fn table_state(service: &'static str, table: Table) -> Fact {
+async fn table_state(service: &'static str, table: Table) -> Measurement {
     let is_active = timeout(TIMEOUT, table.is_active()).await.unwrap_or(false);
     let inactive = || InactiveTable { service: service.to_owned(), table: table.name().to_owned() };
-    Fact::Table((!is_active).then(inactive))
+    Measurement::Table((!is_active).then(inactive))
 }
 
-async fn queue_depth(sqs: aws_sdk_sqs::Client, url: String, name: String) -> Result<Fact, String> {
+async fn queue_depth(
+    sqs: aws_sdk_sqs::Client,
+    url: String,
+    name: String,
+) -> Result<Measurement, String> {
     use aws_sdk_sqs::types::QueueAttributeName::{
         ApproximateNumberOfMessages as Visible, ApproximateNumberOfMessagesDelayed as Delayed,
         ApproximateNumberOfMessagesNotVisible as InFlight,
@@ -287,40 +296,40 @@ async fn queue_depth(sqs: aws_sdk_sqs::Client, url: String, name: String) -> Res
         let text = answer.attributes.as_ref().and_then(|attributes| attributes.get(&name));
         text.and_then(|text| text.parse().ok()).unwrap_or_default()
     });
-    Ok(Fact::Queue(name, QueueDepth { visible, in_flight, delayed }))
+    Ok(Measurement::Queue(name, QueueDepth { visible, in_flight, delayed }))
 }
 
-async fn overdue(sweep: Sweep, shards: u32, now: Timestamp) -> Result<Fact, String> {
+async fn overdue(sweep: Sweep, shards: u32, now: Timestamp) -> Result<Measurement, String> {
     let due = Expression::new("#next_check_at <= :now").value("now", now);
     let query = Query::new(Some("check-index"), "check_shard", sweep.partition, 1).sort(due);
     let mut backlog = Backlog::new(&sweep.table, &query, shards, "next_check_at");
     let first = backlog.next_item().await.map_err(|error| telemetry::causes(&error))?;
     let due_at = first.and_then(|item| text(&item, "next_check_at")?.parse().ok());
-    Ok(Fact::Overdue(sweep.kind, due_at.map_or(Duration::ZERO, |due_at| now.since(due_at))))
+    Ok(Measurement::Overdue(sweep.kind, due_at.map_or(Duration::ZERO, |due_at| now.since(due_at))))
 }
 
-async fn circuit_breaker(payments: Table, provider: String) -> Result<Fact, String> {
+async fn circuit_breaker(payments: Table, provider: String) -> Result<Measurement, String> {
     let key = Key::composite(format!("BREAKER#{provider}"), "BREAKER");
     let item = payments.get(key).await.map_err(|error| telemetry::causes(&error))?;
-    Ok(Fact::Breaker(item.and_then(|item| text(&item, "state"))))
+    Ok(Measurement::Breaker(item.and_then(|item| text(&item, "state"))))
 }
 
 async fn signing_key(
     secrets: aws_sdk_secretsmanager::Client,
     name: String,
     now: Timestamp,
-) -> Result<Fact, String> {
+) -> Result<Measurement, String> {
     let answer = secrets.describe_secret().secret_id(name).send().await;
     let secret = answer.map_err(|error| telemetry::causes(&error))?;
     let changed = secret.last_changed_date().or(secret.created_date());
     let changed = changed.ok_or("the secret has no date")?.to_millis();
     let changed = changed.map_err(|error| error.to_string())?;
-    Ok(Fact::SigningKey(now.since(Timestamp::from_milliseconds(changed))))
+    Ok(Measurement::SigningKey(now.since(Timestamp::from_milliseconds(changed))))
 }
 
 /// Reads the number of suppressed addresses, which notifications counts by the day on which their
 /// suppression ends: `day_20785` for day 20785 since 1970 (UTC). Past days do not count.
-async fn suppressed_addresses(notifications: Table, now: Timestamp) -> Result<Fact, String> {
+async fn suppressed_addresses(notifications: Table, now: Timestamp) -> Result<Measurement, String> {
     let key = Key::composite("SUPPRESSIONS", "COUNT");
     let item = notifications.get(key).await.map_err(|error| telemetry::causes(&error))?;
     let today = now.seconds().div_euclid(24 * 3600);
@@ -329,7 +338,7 @@ async fn suppressed_addresses(notifications: Table, now: Timestamp) -> Result<Fa
         let count: u64 = value.as_n().ok()?.parse().ok()?;
         (day >= today).then_some(count)
     };
-    Ok(Fact::SuppressedAddresses(item.into_iter().flatten().filter_map(count).sum()))
+    Ok(Measurement::SuppressedAddresses(item.into_iter().flatten().filter_map(count).sum()))
 }
 
 fn text(item: &Item, attribute: &str) -> Option<String> {
@@ -349,6 +358,6 @@ mod tests {
             ("undelivered-events", depth(0)),
         ];
         let queues = queues.map(|(name, depth)| (name.to_owned(), depth)).into();
-        assert_eq!(Facts { queues, ..Facts::default() }.dead_letters(), 4);
+        assert_eq!(Measurements { queues, ..Measurements::default() }.dead_letters(), 4);
     }
 }
