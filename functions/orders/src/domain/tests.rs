@@ -149,7 +149,7 @@ fn disputed(dispute: DisputeStatus, withdrawn: i64, reinstated: i64) -> PaymentU
 }
 
 pub(crate) fn stock(version: u64) -> StockUpdate {
-    StockUpdate { version, short: None }
+    StockUpdate { version, out_of_stock: None }
 }
 
 /// A cancellation by the buyer, with personal data in the reason.
@@ -178,7 +178,7 @@ fn move_to(name: &str, country: &str) -> Event {
 pub(crate) fn events() -> Vec<Event> {
     vec![
         Event::StockReserved(stock(9)),
-        Event::StockRejected(StockUpdate { short: Some(product().product_id), ..stock(9) }),
+        Event::StockRejected(StockUpdate { out_of_stock: Some(product().product_id), ..stock(9) }),
         Event::StockCommitted(stock(9)),
         Event::StockReleased(stock(9)),
         Event::PaymentOpened(money(0, 0)),

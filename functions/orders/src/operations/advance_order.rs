@@ -54,7 +54,7 @@ struct Fields {
 impl FromMessage for OrderEvent {
     fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         let fields: Fields = queue::read_as(kind, kind, data)?;
-        let stock = StockUpdate { version: fields.version, short: fields.product_id };
+        let stock = StockUpdate { version: fields.version, out_of_stock: fields.product_id };
         let payment = PaymentUpdate {
             version: fields.version,
             payment_id: fields.payment_id,

@@ -194,7 +194,7 @@ mod tests {
     }
 
     fn reserved() -> Event {
-        Event::StockReserved(StockUpdate { version: 9, short: None })
+        Event::StockReserved(StockUpdate { version: 9, out_of_stock: None })
     }
 
     /// What payments reports: captured, refunded, reversed, withdrawn and reinstated.
@@ -318,7 +318,7 @@ mod tests {
     fn cancellation_after_confirmation_is_reversed_by_its_refund() {
         let reserved = after(&in_california(), &reserved());
         let (captured, refunded) = (paid(1, [5998, 0, 0, 0, 0]), paid(2, [5998, 5998, 0, 0, 0]));
-        let released = Event::StockReleased(StockUpdate { version: 99, short: None });
+        let released = Event::StockReleased(StockUpdate { version: 99, out_of_stock: None });
         let changes = [captured, cancel(), released, refunded, paid(3, [5998, 5998, 5998, 0, 0])];
         let (kinds, order) = kinds(&reserved, &changes);
         assert_eq!(kinds, ["sale", "sale_reversal", "sale_reinstatement"]);

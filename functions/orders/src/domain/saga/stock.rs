@@ -15,7 +15,7 @@ pub struct StockUpdate {
     /// The version of the reservation, which grows with every event.
     pub version: u64,
     /// The product that was out of stock.
-    pub short: Option<ProductId>,
+    pub out_of_stock: Option<ProductId>,
 }
 
 impl Progress {
@@ -53,7 +53,8 @@ impl Progress {
             _ => return Vec::new(),
         }
         vec![
-            NewEntry::new("stock_rejected").detail(update.short.map(|product| product.to_string())),
+            NewEntry::new("stock_rejected")
+                .detail(update.out_of_stock.map(|product| product.to_string())),
         ]
     }
 

@@ -105,14 +105,16 @@ fn history_of_an_order_cancelled_after_payment() {
 
 #[test]
 fn history_of_failed_and_expired_orders() {
-    let short = product().product_id;
-    let order =
-        after_events(&[Event::StockRejected(StockUpdate { short: Some(short), ..stock(9) })]);
-    let short = short.to_string();
+    let out_of_stock = product().product_id;
+    let order = after_events(&[Event::StockRejected(StockUpdate {
+        out_of_stock: Some(out_of_stock),
+        ..stock(9)
+    })]);
+    let out_of_stock = out_of_stock.to_string();
     assert_eq!(
         lines(&order)[1..],
         [
-            ("stock_rejected", "failed", Some(&*short), None, None),
+            ("stock_rejected", "failed", Some(&*out_of_stock), None, None),
             ("failed", "failed", Some("out_of_stock"), None, None)
         ]
     );
