@@ -1,7 +1,8 @@
 //! The language of the repository: every sentence that a person reads uses the terms of the field.
 //!
-//! Checks comments, documentation, log lines, problems, mails, templates, the API document and the
-//! texts of the tools. A failure names the file, the line and a better word.
+//! Checks comments, documentation, log lines, problems, mails, templates, the API document, the
+//! texts of the tools, and the names that code defines. A failure names the file, the line and a
+//! better word.
 
 use std::{path::Path, process::Command};
 
@@ -62,6 +63,10 @@ const PATTERNS: &[(&str, &str)] = &[
     (r"\bin vain\b", "without effect; name the error"),
 ];
 
+/// The definition of a function, type, module, constant or variable in Rust or Python.
+const DEFINITION: &str =
+    r"\b(?:const fn|fn|def|struct|enum|trait|type|mod|const|static|let mut|let|for) (\w+)";
+
 /// Files with foreign text, or about words.
 const EXEMPT: &[&str] = &[
     "functions/users/src/domain/common_passwords.txt",
@@ -77,13 +82,15 @@ fn sentences_use_the_terms_of_the_field() {
         .iter()
         .map(|(pattern, better)| (Regex::new(&format!("(?i){pattern}")).unwrap(), *better))
         .collect();
+    let definition = Regex::new(DEFINITION).unwrap();
     let mut found = Vec::new();
     for file in tracked_files() {
         let Ok(text) = std::fs::read_to_string(root().join(&file)) else { continue };
         for (number, line) in text.lines().enumerate() {
-            let Some(prose) = prose_of(&file, line) else { continue };
+            let read = [prose_of(&file, line), names(&file, line, &definition)];
+            let read = read.into_iter().flatten().collect::<Vec<_>>().join("\n");
             for (pattern, better) in &patterns {
-                if let Some(word) = pattern.find(&prose) {
+                if let Some(word) = pattern.find(&read) {
                     found.push(format!(
                         "{file}:{}: \"{}\": better: {better}",
                         number + 1,
@@ -135,6 +142,29 @@ fn prose_of(file: &str, line: &str) -> Option<String> {
         None if file.ends_with("Makefile") => Some(line.to_owned()),
         _ => None,
     }
+}
+
+/// The names that a line of code defines, with spaces between their words.
+fn names(file: &str, line: &str, definition: &Regex) -> Option<String> {
+    let is_code = [".rs", ".py"].iter().any(|extension| file.ends_with(extension));
+    let code = line.trim_start();
+    if !is_code || code.starts_with("//") || code.starts_with('#') {
+        return None;
+    }
+    let names = definition.captures_iter(line).map(|found| words(&found[1]));
+    Some(names.collect::<Vec<_>>().join("\n"))
+}
+
+/// The words of a name in snake case or camel case.
+fn words(name: &str) -> String {
+    let mut words = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && words.ends_with(char::is_lowercase) {
+            words.push(' ');
+        }
+        words.push(if letter == '_' { ' ' } else { letter });
+    }
+    words
 }
 
 /// The double-quoted strings with a space; others are names.
