@@ -30,7 +30,7 @@ fn new_address(edge: &ApiFixture, order: &str) -> events::Http {
 #[tokio::test]
 async fn resources_of_other_users_are_404() {
     let mut edge = ApiFixture::new("what is another's").await;
-    let (nobody, no_payment) = (
+    let (unknown_order, no_payment) = (
         "ord_0199c2a8-0000-7000-8000-00000000dead",
         "pay_0199c2a8-0000-7000-8000-00000000dead_0199c2a8-0000-7000-8000-00000000dead",
     );
@@ -41,7 +41,7 @@ async fn resources_of_other_users_are_404() {
             "get-order",
             "order_not_found",
             events::get("/orders/x").path_parameter("order_id", &paid),
-            events::get("/orders/x").path_parameter("order_id", nobody),
+            events::get("/orders/x").path_parameter("order_id", unknown_order),
         ),
         (
             "get-payment",
@@ -60,13 +60,13 @@ async fn resources_of_other_users_are_404() {
             "list-payments",
             "order_not_found",
             events::get(&format!("/payments?order_id={paid}")),
-            events::get(&format!("/payments?order_id={nobody}")),
+            events::get(&format!("/payments?order_id={unknown_order}")),
         ),
         (
             "cancel-order",
             "order_not_found",
             events::post("/orders/x/cancel", &json!({})).path_parameter("order_id", &open),
-            events::post("/orders/x/cancel", &json!({})).path_parameter("order_id", nobody),
+            events::post("/orders/x/cancel", &json!({})).path_parameter("order_id", unknown_order),
         ),
         (
             "read-notification",
@@ -76,18 +76,23 @@ async fn resources_of_other_users_are_404() {
             events::http("POST", "/notifications/x/read")
                 .path_parameter("notification_id", "ntf_0199c2a8-0000-7000-8000-00000000dead"),
         ),
-        ("update-order", "order_not_found", new_address(&edge, &open), new_address(&edge, nobody)),
+        (
+            "update-order",
+            "order_not_found",
+            new_address(&edge, &open),
+            new_address(&edge, unknown_order),
+        ),
         (
             "create-payment",
             "order_not_found",
             payment(&open, "k", &json!({})),
-            payment(nobody, "k", &json!({})),
+            payment(unknown_order, "k", &json!({})),
         ),
         (
             "create-payment",
             "order_not_found",
             payment(&paid, "k", &json!({})),
-            payment(nobody, "k", &json!({})),
+            payment(unknown_order, "k", &json!({})),
         ),
     ];
     for (operation, code, theirs, nobodys) in pairs {
@@ -178,11 +183,11 @@ async fn resources_of_other_users_are_404() {
             "adr_0199c2a8-0000-7000-8000-00000000dead",
             "address_not_found",
         ),
-        ("cancel-order", "order_id", nobody, "order_not_found"),
-        ("update-order", "order_id", nobody, "order_not_found"),
-        ("ship-order", "order_id", nobody, "order_not_found"),
-        ("get-order-timeline", "order_id", nobody, "order_not_found"),
-        ("deliver-order", "order_id", nobody, "order_not_found"),
+        ("cancel-order", "order_id", unknown_order, "order_not_found"),
+        ("update-order", "order_id", unknown_order, "order_not_found"),
+        ("ship-order", "order_id", unknown_order, "order_not_found"),
+        ("get-order-timeline", "order_id", unknown_order, "order_not_found"),
+        ("deliver-order", "order_id", unknown_order, "order_not_found"),
         ("create-refund", "payment_id", no_payment, "payment_not_found"),
     ] {
         let mut event = edge.valid(operation);

@@ -152,7 +152,8 @@ async fn signed_body_of_another_shape_is_acknowledged_and_writes_nothing() {
 async fn webhook_about_unknown_objects_is_acknowledged() {
     let mut edge = ApiFixture::new("foreign events").await;
     let payment = edge.payment.clone();
-    let nobody = "pay_0199c2a8-0000-7000-8000-00000000dead_0199c2a8-0000-7000-8000-00000000dead";
+    let unknown_payment =
+        "pay_0199c2a8-0000-7000-8000-00000000dead_0199c2a8-0000-7000-8000-00000000dead";
     let refund = "ref_0199c2a8-0000-7000-8000-00000000dead";
     let long = "x".repeat(100_000);
     let mut objects = vec![
@@ -170,8 +171,8 @@ async fn webhook_about_unknown_objects_is_acknowledged() {
         json!({ "object": "payment_intent", "metadata": { "payment_id": 5 } }),
         json!({ "object": "payment_intent", "metadata": { "payment_id": format!("{payment} ") } }),
         json!({ "object": "payment_intent", "metadata": { "payment_id": payment.to_uppercase() } }),
-        json!({ "object": "payment_intent", "id": "pi_1", "metadata": { "payment_id": nobody } }),
-        json!({ "object": "payment_intent", "id": ["pi_1"], "metadata": { "payment_id": nobody } }),
+        json!({ "object": "payment_intent", "id": "pi_1", "metadata": { "payment_id": unknown_payment } }),
+        json!({ "object": "payment_intent", "id": ["pi_1"], "metadata": { "payment_id": unknown_payment } }),
         // The status that the event claims is not trusted.
         json!({ "object": "payment_intent", "id": "pi_1", "status": "canceled", "amount": 1, "metadata": { "payment_id": payment } }),
         json!({ "object": "payment_intent", "id": "../refunds", "currency": "eur", "metadata": { "payment_id": payment } }),
@@ -181,7 +182,7 @@ async fn webhook_about_unknown_objects_is_acknowledged() {
         json!({ "object": "refund", "id": "re_1", "payment_intent": { "id": "pi_1" }, "metadata": { "refund_id": 5 } }),
         json!({ "object": "refund", "id": "../re_1", "payment_intent": "pi_1", "metadata": {} }),
         json!({ "object": "refund", "id": "re_1", "amount": 999, "metadata": { "payment_id": payment, "refund_id": refund } }),
-        json!({ "object": "refund", "id": "re_1", "metadata": { "payment_id": nobody, "refund_id": refund } }),
+        json!({ "object": "refund", "id": "re_1", "metadata": { "payment_id": unknown_payment, "refund_id": refund } }),
         json!({ "object": "refund", "id": long, "metadata": { "payment_id": payment, "refund_id": "x" } }),
     ];
     for id in [

@@ -23,7 +23,7 @@ const STEPS: usize = 180;
 /// Attempts per step: about ten thousand in total at the registered account, and enough at an
 /// unregistered one.
 const TRIES: usize = 56;
-const TRIES_AT_NOBODY: usize = 14;
+const UNKNOWN_ACCOUNT_TRIES: usize = 14;
 const NEW_PASSWORD: &str = "another horse, another battery";
 
 /// An attacker's attempts at one account, with the times of those that were checked.
@@ -112,7 +112,7 @@ async fn flood_does_not_reveal_whether_an_account_exists() {
     shop.enrol(ADA).await;
     let mut strangers = Strangers::new(&shop, "eve@example.com", 2);
     for step in 0..STEPS {
-        for _ in 0..TRIES_AT_NOBODY {
+        for _ in 0..UNKNOWN_ACCOUNT_TRIES {
             strangers.try_once(None).await;
         }
         if step % 30 == 0 {
@@ -268,7 +268,7 @@ async fn reset_links_tried_from_one_network_are_limited() {
     let shop = Shop::open().with_network_burst(4);
     let user = shop.enrol(ADA).await;
     let guess = OneTimeToken::create(user.id, &Ids::System);
-    let made_up = shop
+    let invalid_link = shop
         .unseal(
             &guess
                 .link(shop.mail_keys().await.active(), shop.clock.now(), QUARTER_HOUR, &Ids::System)
@@ -293,7 +293,7 @@ async fn reset_links_tried_from_one_network_are_limited() {
         }
     }
     for host in 1..=2 {
-        for (operation, body) in bodies(&made_up) {
+        for (operation, body) in bodies(&invalid_link) {
             let called = use_link(&format!("2001:db8:1:2::{host}"), operation, &body).await;
             assert_eq!(
                 (called.status(), code(&called).as_str()),

@@ -116,7 +116,7 @@ async fn two_quick_rotations_after_unknown_keys_fail_no_request() {
     let foreign = Shop::new();
     foreign.rotate_signing_key().await;
     let stranger = foreign.enrol(ADA).await;
-    let made_up = foreign.enter(stranger.id).await.access_token;
+    let forged_token = foreign.enter(stranger.id).await.access_token;
 
     let (mut asked, mut signers) = (0, 0);
     for seed in 0..6 {
@@ -125,7 +125,7 @@ async fn two_quick_rotations_after_unknown_keys_fail_no_request() {
         // As many as leave room for the two new keys.
         for instance in &crowd.instances {
             for _ in 0..RELOAD_LIMIT.burst() - 2 {
-                assert_eq!(kind(&instance.authorize(&made_up).await), "Unauthorized");
+                assert_eq!(kind(&instance.authorize(&forged_token).await), "Unauthorized");
             }
         }
         crowd.shop.rotate_signing_key().await;
@@ -149,12 +149,12 @@ async fn flood_of_unknown_keys_delays_a_new_key_by_at_most_30_seconds() {
     let foreign = Shop::new();
     foreign.rotate_signing_key().await;
     let stranger = foreign.enrol(ADA).await;
-    let made_up = foreign.enter(stranger.id).await.access_token;
+    let forged_token = foreign.enter(stranger.id).await.access_token;
 
     let (mut longest, mut reads) = (0, 0);
     // The rotation happens at any time in the 30 seconds between two reads.
     for pause in [0, 1, 2, 15, 29] {
-        let (kept_out, read) = flooded(&made_up, 60 + pause).await;
+        let (kept_out, read) = flooded(&forged_token, 60 + pause).await;
         longest = longest.max(kept_out);
         reads = reads.max(read);
     }
@@ -167,7 +167,7 @@ async fn flood_of_unknown_keys_delays_a_new_key_by_at_most_30_seconds() {
 
 /// Sends an instance one invented key id per second. Returns for how many seconds it rejects a new
 /// key, and how often it reads the secret.
-async fn flooded(made_up: &str, before: usize) -> (u64, usize) {
+async fn flooded(forged_token: &str, before: usize) -> (u64, usize) {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let old = shop.enter(user.id).await.access_token;
@@ -175,7 +175,7 @@ async fn flooded(made_up: &str, before: usize) -> (u64, usize) {
     let second = Duration::from_secs(1);
     for _ in 0..before {
         shop.clock.advance(second);
-        assert_eq!(kind(&gate.authorize(made_up).await), "Unauthorized");
+        assert_eq!(kind(&gate.authorize(forged_token).await), "Unauthorized");
     }
     shop.rotate_signing_key().await;
     let new = shop.enter(user.id).await.access_token;
@@ -183,7 +183,7 @@ async fn flooded(made_up: &str, before: usize) -> (u64, usize) {
     for _ in 0..90 {
         shop.clock.advance(second);
         assert!(gate.authorize(&old).await.answer.is_ok(), "a valid token remains valid");
-        let flooded = gate.authorize(made_up).await;
+        let flooded = gate.authorize(forged_token).await;
         reads += flooded.calls.iter().filter(|call| call.service == "secretsmanager").count();
         kept_out += u64::from(gate.authorize(&new).await.answer.is_err());
     }

@@ -50,7 +50,7 @@ async fn invalid_tokens_get_the_same_401_on_every_protected_route() {
 
 /// Methods and paths of the protected routes, with ids of missing resources.
 fn protected_routes() -> Vec<(String, String)> {
-    let made_up = |part: &str| {
+    let with_example_ids = |part: &str| {
         if part.starts_with('{') {
             "prd_0199c2a8-0000-7000-8000-00000000000a".to_owned()
         } else {
@@ -64,7 +64,7 @@ fn protected_routes() -> Vec<(String, String)> {
         .map(|route| {
             (
                 route.method.to_owned(),
-                route.path.split('/').map(made_up).collect::<Vec<_>>().join("/"),
+                route.path.split('/').map(with_example_ids).collect::<Vec<_>>().join("/"),
             )
         })
         .collect()

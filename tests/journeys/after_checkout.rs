@@ -25,7 +25,7 @@ async fn step(
 
 /// Cancels an order, and drains the queues.
 pub async fn cancel_order(shop: &Shop, harness: &mut Harness, order: &str) -> Value {
-    let (status, given_up) = step(
+    let (status, cancelled) = step(
         shop,
         "cancel-order",
         events::USER,
@@ -33,7 +33,7 @@ pub async fn cancel_order(shop: &Shop, harness: &mut Harness, order: &str) -> Va
         &json!({ "reason": "It is the wrong colour." }),
     )
     .await;
-    assert_eq!(status, 202, "{given_up}");
+    assert_eq!(status, 202, "{cancelled}");
     harness.drain_queues().await;
     shop.read_order(order).await
 }

@@ -95,8 +95,9 @@ fn alarm_on(template: &Template, metric: &str, expected: &[(&str, &str)]) -> Opt
                     )
                 })
                 .collect();
-            let tells = alarm["AlarmActions"].as_array().is_some_and(|actions| !actions.is_empty());
-            alarm["MetricName"] == metric && dimensions == expected && tells
+            let has_action =
+                alarm["AlarmActions"].as_array().is_some_and(|actions| !actions.is_empty());
+            alarm["MetricName"] == metric && dimensions == expected && has_action
         })
 }
 

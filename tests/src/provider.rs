@@ -88,7 +88,7 @@ struct State {
 #[derive(Clone)]
 struct Sent {
     order: ChargeRequest,
-    given_up: Option<String>,
+    cancellation: Option<String>,
 }
 
 impl RemoteProvider {
@@ -164,7 +164,7 @@ impl RemoteProvider {
     }
 
     async fn send_charge(&self, order: &ChargeRequest) -> Result<ProviderResult, ProviderError> {
-        let sent = Sent { order: order.clone(), given_up: self.given_up(order) };
+        let sent = Sent { order: order.clone(), cancellation: self.cancellation(order) };
         let network = self.network();
         let arrives =
             matches!(network, Network::Up | Network::AnswersLost | Network::ChargesRunning);
@@ -197,7 +197,7 @@ impl RemoteProvider {
             let key = derive_uuid(&["replaced", &self.next_key()]);
             sent.order.payment_id = PaymentId::new(sent.order.order_id, key);
         }
-        let Some(reason) = sent.given_up else { return self.inner.charge(&sent.order).await };
+        let Some(reason) = sent.cancellation else { return self.inner.charge(&sent.order).await };
         let before = self.charges(sent.order.payment_id);
         let answer = self.inner.charge(&sent.order).await;
         if self.charges(sent.order.payment_id) > before {
@@ -235,8 +235,8 @@ impl RemoteProvider {
         }
     }
 
-    /// Why the order of a charge is cancelled at this time; `None` if the charge is still wanted.
-    fn given_up(&self, order: &ChargeRequest) -> Option<String> {
+    /// The reason why a charge is no longer wanted at this time. `None` if it still is.
+    fn cancellation(&self, order: &ChargeRequest) -> Option<String> {
         let intent = self.aws.item(
             "payments",
             &json!({ "pk": { "S": format!("ORDER#{}", order.order_id) }, "sk": { "S": "INTENT" } }),

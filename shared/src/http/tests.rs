@@ -176,9 +176,9 @@ async fn panic_is_answered_with_an_opaque_500() {
 #[tokio::test]
 async fn server_errors_counts_5xx_and_no_other_responses() {
     let capture = metrics::Capture::start();
-    let mut nobody = event("/");
-    nobody["requestContext"]["authorizer"] = Value::Null;
-    for (event, status) in [(event("/"), 200), (nobody, 401), (event("/panic"), 500)] {
+    let mut anonymous = event("/");
+    anonymous["requestContext"]["authorizer"] = Value::Null;
+    for (event, status) in [(event("/"), 200), (anonymous, 401), (event("/panic"), 500)] {
         assert_eq!(call(event).await["statusCode"], status);
     }
     assert_eq!(capture.total(&metrics::SERVER_ERRORS.of("shared")), 1);
@@ -186,14 +186,14 @@ async fn server_errors_counts_5xx_and_no_other_responses() {
 
 #[tokio::test]
 async fn missing_and_expired_token_get_the_same_401() {
-    let mut nobody = event("/");
-    nobody["requestContext"]["authorizer"] = Value::Null;
+    let mut anonymous = event("/");
+    anonymous["requestContext"]["authorizer"] = Value::Null;
     let mut expired = event("/");
     expired["requestContext"]["authorizer"]["exp"] = "1000".into();
-    let (nobody, expired) = (call(nobody).await, call(expired).await);
-    assert_eq!(nobody["statusCode"], 401);
-    assert_eq!(nobody["body"], expired["body"]);
-    assert_eq!(nobody["headers"]["www-authenticate"], "Bearer error=\"invalid_token\"");
+    let (anonymous, expired) = (call(anonymous).await, call(expired).await);
+    assert_eq!(anonymous["statusCode"], 401);
+    assert_eq!(anonymous["body"], expired["body"]);
+    assert_eq!(anonymous["headers"]["www-authenticate"], "Bearer error=\"invalid_token\"");
 }
 
 #[test]

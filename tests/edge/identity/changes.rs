@@ -122,10 +122,15 @@ async fn empty_unknown_and_own_account_changes_are_rejected() {
         )
         .await;
     }
-    let mut nobody = edge.valid("update-user");
-    nobody["pathParameters"]["user_id"] = "usr_0199c2a8-0000-7000-8000-00000000dead".into();
-    edge.check("an unknown user", "update-user", nobody, Expect::Problem(404, "user_not_found"))
-        .await;
+    let mut unknown_user = edge.valid("update-user");
+    unknown_user["pathParameters"]["user_id"] = "usr_0199c2a8-0000-7000-8000-00000000dead".into();
+    edge.check(
+        "an unknown user",
+        "update-user",
+        unknown_user,
+        Expect::Problem(404, "user_not_found"),
+    )
+    .await;
     for rights in [
         json!({ "role": "admin" }),
         json!({ "is_active": false }),

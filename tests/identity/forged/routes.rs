@@ -14,7 +14,7 @@ use crate::print;
 
 /// The method and the path of every route with an authorizer.
 fn guarded_routes() -> Vec<(String, String)> {
-    let made_up = |part: &str| {
+    let with_example_ids = |part: &str| {
         if part.starts_with('{') {
             "prd_0199c2a8-0000-7000-8000-00000000000a".to_owned()
         } else {
@@ -31,7 +31,7 @@ fn guarded_routes() -> Vec<(String, String)> {
         // The function of `GET` also serves the methods that no other function serves.
         let method =
             if method.starts_with("x-") { "GET".to_owned() } else { method.to_uppercase() };
-        (method, path.split('/').map(made_up).collect::<Vec<_>>().join("/"))
+        (method, path.split('/').map(with_example_ids).collect::<Vec<_>>().join("/"))
     };
     guarded.map(named).collect()
 }

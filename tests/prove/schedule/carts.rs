@@ -99,8 +99,8 @@ impl Schedule {
         let again = self.create_cart(Some(&buyer), &from_order).await;
         self.expect(&mine, &again);
         let warnings = again["warnings"].as_array().cloned().unwrap_or_default();
-        let is_told = warnings.iter().any(|warning| warning["code"] == "other_market");
-        self.stage.ensure(is_told == is_other, || format!("taken from {order}: {again:#}"));
+        let has_warning = warnings.iter().any(|warning| warning["code"] == "other_market");
+        self.stage.ensure(has_warning == is_other, || format!("taken from {order}: {again:#}"));
         self.stage.note(&format!("{order} is in the cart {} again", mine.id));
         self.facts.push("an order in a cart again");
         self.check_out(mine).await;

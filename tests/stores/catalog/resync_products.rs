@@ -64,8 +64,8 @@ async fn each_run_publishes_every_product_once() {
     let mut harness = shop.publisher("products");
     let versions = shop.stocked(30).await;
     harness.drain_queues().await;
-    let first_told = shop.published();
-    assert_eq!(first_told.len(), 30);
+    let published = shop.published();
+    assert_eq!(published.len(), 30);
     for _ in 0..2 {
         let called = shop.call("resync-products", json!({})).await;
         assert_eq!(

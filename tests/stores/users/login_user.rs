@@ -257,7 +257,7 @@ async fn eleventh_attempt_is_throttled_and_the_owner_is_not() {
     );
     let entered = shop.login_from("192.0.2.1", Some(&device), ADA, "correct horse").await;
     assert_eq!((entered.status(), entered.header("x-device-token")), (200, None));
-    for made_up in [
+    for invalid_token in [
         "",
         "x",
         &device[1..],
@@ -265,9 +265,9 @@ async fn eleventh_attempt_is_throttled_and_the_owner_is_not() {
         "dev_0199c2a8-0000-7000-8000-000000000001.1700000000.AAAA",
     ] {
         assert_eq!(
-            shop.login_from("192.0.2.1", Some(made_up), ADA, "correct horse").await.status(),
+            shop.login_from("192.0.2.1", Some(invalid_token), ADA, "correct horse").await.status(),
             429,
-            "{made_up}"
+            "{invalid_token}"
         );
     }
     assert_eq!(

@@ -206,7 +206,7 @@ async fn unknown_keys_reload_a_few_times_then_every_thirty_seconds() {
     let foreign = Shop::new();
     foreign.rotate_signing_key().await;
     let user = foreign.enrol(ADA).await;
-    let made_up = foreign.enter(user.id).await.access_token;
+    let forged_token = foreign.enter(user.id).await.access_token;
 
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
@@ -214,18 +214,22 @@ async fn unknown_keys_reload_a_few_times_then_every_thirty_seconds() {
     assert!(shop.authorize(&token).await.answer.is_ok());
     let secrets_reads = async |token: &str| secrets_read(&shop.authorize(token).await);
     for _ in 0..RELOAD_LIMIT.burst() {
-        assert_eq!(secrets_reads(&made_up).await, 1);
+        assert_eq!(secrets_reads(&forged_token).await, 1);
     }
     assert_eq!(
-        (secrets_reads(&made_up).await, kind(&shop.authorize(&made_up).await)),
+        (secrets_reads(&forged_token).await, kind(&shop.authorize(&forged_token).await)),
         (0, "Unauthorized")
     );
     shop.clock.advance(RELOAD_LIMIT.interval() - Duration::from_millis(1));
-    assert_eq!((secrets_reads(&made_up).await, secrets_reads(&token).await), (0, 0));
+    assert_eq!((secrets_reads(&forged_token).await, secrets_reads(&token).await), (0, 0));
     shop.clock.advance(Duration::from_millis(1));
     // The cached keys have expired by now, too.
     assert_eq!(
-        (secrets_reads(&made_up).await, secrets_reads(&made_up).await, secrets_reads(&token).await),
+        (
+            secrets_reads(&forged_token).await,
+            secrets_reads(&forged_token).await,
+            secrets_reads(&token).await
+        ),
         (2, 0, 0)
     );
 

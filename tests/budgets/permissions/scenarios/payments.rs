@@ -17,10 +17,10 @@ pub(super) async fn challenges_and_disputes(seen: &Arc<Mutex<Actions>>) {
         divide.path_parameter("product_id", &product).header("idempotency-key", "divide").event();
     assert_eq!(watched.call("adjust-stock", divide).await.status(), 201);
     let mut harness = watched.harness();
-    let given_up = watched.order("given-up", &product, 7, Some("tok_3ds_abandoned")).await;
+    let abandoned = watched.order("given-up", &product, 7, Some("tok_3ds_abandoned")).await;
     let paid = watched.order("paid", &product, 1, Some("tok_3ds")).await;
     harness.drain_queues().await;
-    assert_eq!(watched.step("cancel-order", &given_up).await, 202);
+    assert_eq!(watched.step("cancel-order", &abandoned).await, 202);
     harness.drain_queues().await;
     let payment = watched.payment_of(&paid);
     for event_id in ["evt_1", "evt_1", "evt_2"] {
@@ -32,7 +32,7 @@ pub(super) async fn challenges_and_disputes(seen: &Arc<Mutex<Actions>>) {
     for _ in 0..2 {
         watched.sweep(&mut harness, 3600).await;
     }
-    for order in [paid, given_up] {
+    for order in [paid, abandoned] {
         let read = watched.call("get-order", of_order(events::get("/orders"), &order)).await;
         assert_eq!(read.json()["status"], "cancelled", "{:?}", read.answer);
     }

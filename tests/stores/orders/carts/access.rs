@@ -37,8 +37,8 @@ async fn only_the_owner_opens_a_cart() {
         (fixture.guest_cart(&json!({})).await, fixture.guest_cart(&json!({})).await);
     let (own, theirs) = (fixture.own_cart(USER).await, fixture.own_cart(STRANGER).await);
     let admins = fixture.own_cart(ADMIN).await;
-    let nobody = CartHandle { id: String::new(), token: None, owner: None };
-    let with = |token: &str| CartHandle { token: Some(token.to_owned()), ..nobody.clone() };
+    let anonymous = CartHandle { id: String::new(), token: None, owner: None };
+    let with = |token: &str| CartHandle { token: Some(token.to_owned()), ..anonymous.clone() };
     let token = guest.token.clone().unwrap();
     let (_, secret) = token.split_once('.').unwrap();
     let (_, other_secret) = other.token.as_ref().unwrap().split_once('.').unwrap();
@@ -49,7 +49,7 @@ async fn only_the_owner_opens_a_cart() {
         (&guest.id, &both, 200),
         (&own.id, &own, 200),
         (&own.id, &both, 200),
-        (&guest.id, &nobody, 404),
+        (&guest.id, &anonymous, 404),
         (&guest.id, &other, 404),
         (&guest.id, &own, 404),
         (&guest.id, &admins, 404),
@@ -59,7 +59,7 @@ async fn only_the_owner_opens_a_cart() {
         (&guest.id, &with(&token[..token.len() - 1]), 404),
         (&guest.id, &with(&format!("{token}=")), 404),
         (&guest.id, &with(&"x".repeat(100_000)), 404),
-        (&own.id, &nobody, 404),
+        (&own.id, &anonymous, 404),
         (&own.id, &theirs, 404),
         (&own.id, &admins, 404),
         (&own.id, &with(&format!("{}.{secret}", own.id)), 404),

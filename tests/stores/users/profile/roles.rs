@@ -47,7 +47,7 @@ async fn role_change_updates_both_items_and_invalidates_tokens() {
     assert_eq!(shop.aws.items("users"), before);
     assert!(
         shop.authorize(&next.access_token).await.answer.is_ok(),
-        "what changes nothing logs anonymous out"
+        "a request without a change ends no session"
     );
     assert!(shop.grant(ADA, "user").await.answer.is_ok());
     shop.check_accounts();
@@ -82,10 +82,10 @@ async fn role_change_is_atomic_under_any_fault() {
         shop.aws.fail(call, fault);
         let first = shop.grant(ADA, "admin").await;
         let is_lost = matches!(fault, Fault::LoseRequest | Fault::LoseResponse);
-        let is_spoiled = call < 2 && fault != Fault::Conflict || call == 2 && is_lost;
+        let is_unavailable = call < 2 && fault != Fault::Conflict || call == 2 && is_lost;
         assert_eq!(
             kind(&first),
-            if is_spoiled { "Unavailable" } else { "" },
+            if is_unavailable { "Unavailable" } else { "" },
             "{fault:?} at {call}"
         );
         shop.check_accounts();
