@@ -1,7 +1,8 @@
 //! Measurements that `check-health` takes from tables, queues and secrets.
 //!
 //! All measurements are taken concurrently, each within [`TIMEOUT`]. Only the ages of messages are
-//! read after the queues. A measurement that fails is listed as unavailable; the others still count.
+//! read after the queues. A measurement that fails is listed as unavailable; the others still
+//! count.
 //! Nothing is scanned: the cost does not grow with the data.
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
