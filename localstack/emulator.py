@@ -47,7 +47,7 @@ def import_any_operation(api_id, resource_id, http_method, *args, **kwargs):
 
 apigateway_v1._import_operation = import_any_operation
 
-# MiniStack passes a throttled function's error to the client, and that of a function that died. API Gateway does not: it answers with the
+# MiniStack passes a throttled function's error to the client, and that of a function that crashed. API Gateway does not: it answers with the
 # gateway response for a failed integration, and with the one for server errors.
 proxy_response, invoke_proxy = apigateway_v1._lambda_proxy_response, apigateway_v1._invoke_lambda_proxy_v1
 

@@ -42,7 +42,7 @@ PATIENCE_SECONDS = 24 * 3600
 
 TABLES = ("users", "products", "pricing", "stock", "orders", "order-carts", "payments", "notifications", "ledger")
 NOT_RESTORED = {
-    "platform": "check-health replaces the health every minute. Deploy once more to record the deployment.",
+    "platform": "check-health replaces the health every minute. Deploy again to record the deployment.",
     "sessions": "sessions that have ended would be valid again. Leave it empty: all users log in again.",
     "order-products": "it has copies of the catalogue and of the pricing rules. Invoke resync-products and resync-pricing instead.",
 }

@@ -88,7 +88,7 @@ impl Report {
     }
 }
 
-/// Returns whether the event asks for the check. It has this one member and no other.
+/// Returns whether the event requests the check. It has this one member and no other.
 pub fn is_check(event: &Value) -> bool {
     event.as_object().is_some_and(|members| members.len() == 1 && event["check"] == "release")
 }

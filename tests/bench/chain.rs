@@ -105,7 +105,7 @@ fn stocked() -> Result<(Shop, Vec<String>), Box<dyn Error>> {
     }))
 }
 
-/// An order with a card. Each has another buyer in another network.
+/// An order with a card. Each order has its own buyer and network.
 fn order(number: usize, product: &str) -> Value {
     events::post("/orders", &events::order_request(product, 1, Some("tok_ok")))
         .caller(&format!("usr_0199c2a8-0000-7000-8001-{number:012x}"))

@@ -15,7 +15,7 @@ use std::{
 pub(crate) enum Behaviour {
     /// It knows the name: its address is 127.0.0.1.
     Answers,
-    /// It says that the name does not exist.
+    /// It answers that the name does not exist.
     Denies,
     /// It receives the queries and never answers.
     IsSilent,

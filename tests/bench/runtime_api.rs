@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{http, server::Server};
 
-/// Longer than any function of the shop takes.
+/// Time limit for the next step, longer than any function needs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the process does.

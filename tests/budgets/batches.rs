@@ -85,8 +85,8 @@ async fn orders_of_different_products_are_reserved_concurrently() {
     assert_eq!(steps(&shop, "reserve-stock", &events::sqs("reserve-stock", &waiting)).await, 1.0);
 }
 
-/// Two events of one order are applied one after the other: concurrently, one of them would lose
-/// the race and be read again.
+/// Two events of one order are applied one after the other: applied concurrently, one write would
+/// conflict and be retried.
 #[tokio::test(start_paused = true)]
 async fn messages_of_one_order_are_processed_in_sequence() {
     let Scenario { shop, events, .. } = Scenario::prepare("advance-order", Shop::new(), 2).await;

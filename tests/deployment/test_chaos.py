@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-import fakes  # noqa: F401 (it says where the scripts are)
+import fakes  # noqa: F401 (it sets the path of the scripts)
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "chaos"))
 import buyers  # noqa: E402

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Thread
 from unittest import mock
 
-import fakes  # noqa: F401 (it says where the scripts are)
+import fakes  # noqa: F401 (it sets the path of the scripts)
 
 import client  # noqa: E402
 import https_proxy  # noqa: E402

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Thread
 from unittest import mock
 
-import fakes  # noqa: F401 (it says where the scripts are)
+import fakes  # noqa: F401 (it sets the path of the scripts)
 
 import mails  # noqa: E402
 from stack import Stack  # noqa: E402

@@ -67,7 +67,7 @@ class Runbook(unittest.TestCase):
         self.assertEqual(len(sections()), 11)
         for section in sections():
             title = section.splitlines()[0]
-            for part in ("Alarms: ", "\nLost: ", "\nOver when "):
+            for part in ("Alarms: ", "\nLost: ", "\nResolved when "):
                 self.assertIn(part, section, f"{title} lacks {part.strip()}")
 
     def test_links_inside_the_runbook_resolve(self):

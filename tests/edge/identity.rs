@@ -95,7 +95,7 @@ async fn invalid_refresh_token_is_401_without_a_reason() {
         .await;
     edge.check("logged out", "logout-user", edge.valid("logout-user"), Expect::Fine).await;
     answers.push(
-        edge.check("its session is over", "refresh-token", refresh(&edge, &good), REFUSED).await,
+        edge.check("its session has ended", "refresh-token", refresh(&edge, &good), REFUSED).await,
     );
     expect_one_answer(&mut edge, &answers);
     edge.done();

@@ -41,8 +41,8 @@ fn change_with_links() -> Value {
     record
 }
 
-/// Changes from a day of trade that the samples do not cover: restocking, low stock, a shipment,
-/// refunds and a product update.
+/// Changes that the samples do not cover: restocking, low stock, a shipment, refunds and a product
+/// update.
 async fn changes_of_trade() -> Vec<(String, Value)> {
     let shop = Shop::new();
     let mut harness = shop.harness();

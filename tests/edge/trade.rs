@@ -127,7 +127,7 @@ async fn resources_of_other_users_are_404() {
         Expect::Problem(404, "order_not_found"),
     )
     .await;
-    // Callers read only their own mails, whatever their role.
+    // Callers read only their own mails, regardless of their role.
     let mut by_shop = edge.valid("read-notification");
     by_shop["requestContext"]["authorizer"] =
         events::get("/").caller(events::ADMIN).event()["requestContext"]["authorizer"].clone();

@@ -46,7 +46,7 @@ async fn webhook_of_another_provider_is_404() {
         let expect = Expect::Problem(404, "provider_not_found");
         edge.check(provider, RECEIVE, event.clone(), expect).await;
         if !edge.shop.call(RECEIVE, event).await.calls.is_empty() {
-            edge.report(format!("{provider:.20}: a secret or the table is asked"));
+            edge.report(format!("{provider:.20}: a secret or the table is read"));
         }
     }
     edge.done();

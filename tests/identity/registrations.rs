@@ -117,7 +117,7 @@ async fn concurrent_registrations_under_faults_create_at_most_one_account() {
     print(&format!(
         "{RUNS_WITH_FAULTS} times {CONCURRENT_WITH_FAULTS} registrations at once with faults: [201, 409, 503] {all:?}"
     ));
-    assert!(all.iter().all(|times| *times > 0), "{all:?}: this test shows nothing");
+    assert!(all.iter().all(|times| *times > 0), "{all:?}: the test is vacuous");
 }
 
 #[tokio::test]

@@ -260,7 +260,7 @@ async fn dead_letters_of_every_order_queue_can_be_redriven() {
         })
         .await;
         until(
-            &format!("the stock is right after {queue}"),
+            &format!("the stock is correct after {queue}"),
             || shop.stock(&product),
             |seen| *seen == stock,
         )
@@ -388,10 +388,7 @@ async fn rejected_message_is_a_dead_letter_at_once_with_its_reason() {
         assert!(status == 0 && said.contains("1 of 1 went"), "{queue} {status}: {said}");
         shop.becomes_dead_letter(queue, &body).await;
         let again = shop.dead_letters(queue).await;
-        assert!(
-            again.len() == 1 && again != before,
-            "it was sent, and rejected once more: {again:?}"
-        );
+        assert!(again.len() == 1 && again != before, "it was sent, and rejected again: {again:?}");
         let url = shop.queue_url(&format!("{queue}-dead-letter")).await;
         shop.sqs.purge_queue().queue_url(url).send().await.unwrap();
     }

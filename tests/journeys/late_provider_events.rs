@@ -134,7 +134,7 @@ async fn permanently_rejected_automatic_refund_needs_review() {
         (("confirmed", "refund_failed"), &json!("refund_failed")),
         "{read:#}"
     );
-    assert_eq!(failed(&shop), 5, "it is not asked again and again");
+    assert_eq!(failed(&shop), 5, "the refund is retried a limited number of times");
     let (status, refused) = refund_payment(&shop, "person", &payment, None).await;
     assert_eq!(
         (status, &refused["code"], &refused["failure_reason"]),

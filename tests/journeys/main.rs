@@ -172,7 +172,7 @@ async fn order_above_stock_fails_without_a_charge() {
     let read = shop.read_order(&order).await;
     assert_eq!(read["status"], "failed", "{read}");
     assert_eq!(stock(&shop, &product).await, (10, 10, 0));
-    assert!(shop.aws.items("payment-simulator").is_empty(), "the provider was never asked");
+    assert!(shop.aws.items("payment-simulator").is_empty(), "the provider was called");
     assert_eq!(subjects(&shop), ["Your order could not be completed"]);
     assert_settled(&shop).await;
 }

@@ -117,7 +117,7 @@ fn schemas_lose_no_field_and_change_no_type() {
             known.get(*kind).map(|before| schemas::breaks(before, schema)).unwrap_or_default();
         for broken in &breaks {
             violations.push(format!(
-                "{kind}: {broken}. Who reads it breaks: leave it as it was, or send another version"
+                "{kind}: {broken}. Consumers would fail: keep the schema or publish a new version"
             ));
         }
         if breaks.is_empty() && known.get(*kind) != Some(schema) {

@@ -243,7 +243,7 @@ fn play(promise: &Promise, cases: &Cases, processes: usize) -> Total {
         let report = report.unwrap_or_else(|error| Report {
             violations: vec![Violation {
                 case: cases.first,
-                text: format!("a worker died: {error}"),
+                text: format!("a worker crashed: {error}"),
             }],
             ..Report::default()
         });
@@ -269,7 +269,7 @@ fn play(promise: &Promise, cases: &Cases, processes: usize) -> Total {
         let _ = child.wait();
     }
     if total.violations.is_empty() && !is_complete {
-        let text = format!("a worker died: {} of {number} cases were played", total.runs);
+        let text = format!("a worker crashed: {} of {number} cases were played", total.runs);
         total.violations.push(Violation { case: cases.first, text });
     }
     total
@@ -291,7 +291,7 @@ fn share(promise: &Promise, cases: &Cases, worker: usize, workers: usize) -> Sha
 /// Sends a line to a worker.
 fn send(worker: &mut Child, line: &str) {
     let input = worker.stdin.as_mut().unwrap();
-    // A worker that died is reported by its missing cases.
+    // A worker that crashed is reported by its missing cases.
     let _ = writeln!(input, "{line}");
 }
 

@@ -1,7 +1,7 @@
 //! One schedule: random events in a shop, their faults, and the settling of all orders afterwards.
 //!
 //! - Messages are lost, repeated and delivered out of order. AWS calls are throttled or lost, and
-//!   functions die.
+//!   functions crash.
 //! - Buyers pay twice, never pay, cancel, or have to complete 3-D Secure. Webhooks arrive.
 //! - Operators refund, ship and reshard stock. The clock jumps.
 //! - In every third schedule buyers also order in markets and from carts, while admins change the
@@ -330,7 +330,7 @@ impl Schedule {
         }
     }
 
-    /// Injects faults into some of the next calls. Occasionally the function dies at one of them.
+    /// Injects faults into some of the next calls. Some of them crash the function.
     fn inject_faults(&mut self) {
         if self.chance(self.faults / 2) {
             let network = self.broken_network();

@@ -301,7 +301,7 @@ impl Stage {
         self.note(what);
     }
 
-    /// Sends a request once. It succeeds, is rejected, fails temporarily, or its function dies.
+    /// Sends a request once. It succeeds, is rejected, fails temporarily, or its function crashes.
     pub async fn request(&mut self, operation: &str, event: Value) -> Called {
         let called = if self.is_racing() {
             self.race_request(operation, event).await

@@ -1,6 +1,6 @@
 //! The stories of an order, each from its request to its end: the good one, and what may go wrong.
 //!
-//! Clients are insistent: a request whose function fails or dies is sent again with the same
+//! Clients are insistent: a request whose function fails or crashes is sent again with the same
 //! idempotency key. Messages, changes and webhooks are delivered until they are processed.
 
 mod acts;

@@ -415,7 +415,7 @@ impl Series {
     }
 }
 
-/// A declared metric that no dashboard shows is paid for and never seen.
+/// A declared metric that no dashboard shows costs money without use.
 #[test]
 fn every_metric_is_on_a_dashboard() {
     let shown: Vec<String> = dashboards()

@@ -115,7 +115,7 @@ fn every_route_has_an_authorizer_or_is_on_the_public_list() {
     let default = text(&api["Properties"]["Auth"]["DefaultAuthorizer"]);
     assert!(
         authorizers.get(&default).is_some(),
-        "the API has no default authorizer: a route that says nothing would be open"
+        "the API has no default authorizer: a route without an authorizer would be public"
     );
     let mut violations = Vec::new();
     let seen = authorizers_of_routes();
@@ -356,7 +356,7 @@ fn functions_with_the_simulator_have_access_to_the_real_provider() {
         }
     }
     none(violations);
-    assert!(seen >= 8, "only {seen} functions ask the provider");
+    assert!(seen >= 8, "only {seen} functions call the provider");
 }
 
 #[test]

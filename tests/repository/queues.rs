@@ -273,7 +273,8 @@ fn consumers_may_send_to_their_own_dead_letter_queue_only() {
             template.resources("AWS::SQS::QueuePolicy").map(|(_, policy)| policy).find(of_queue);
         if !policy.is_some_and(|policy| policy.to_string().contains(&format!("{function_id}Role")))
         {
-            violations.push(format!("the policy of {dead_letter} denies {consumer} to send there"));
+            violations
+                .push(format!("the policy of {dead_letter} denies SendMessage to {consumer}"));
         }
     }
     none(violations);
@@ -337,7 +338,10 @@ fn queues_leave_concurrency_to_the_methods_of_the_api() {
             let most = most.unwrap_or_else(|| {
                 panic!("the mapping of {name} has no MaximumConcurrency at {account}: {mapping}")
             });
-            assert!((2..=1000).contains(&most), "Lambda refuses {most} for {name}");
+            assert!(
+                (2..=1000).contains(&most),
+                "Lambda rejects the maximum concurrency {most} of {name}"
+            );
             sum += most;
         }
         let available = account.parse::<u64>().unwrap() * SHARE_OF_QUEUES / 100;

@@ -74,9 +74,9 @@ struct Services {
     remote: Option<Arc<Connection>>,
     faults: Mutex<BTreeMap<usize, Fault>>,
     hits: Mutex<Vec<String>>,
-    /// Whether the function dies at its present call.
+    /// Whether the function crashes at its present call.
     is_crashing: AtomicBool,
-    /// Wakes the caller of a function that died.
+    /// Wakes the caller of a function that crashed.
     crash: Notify,
     watch: Mutex<Option<Check>>,
     violation: Mutex<Option<String>>,

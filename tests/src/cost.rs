@@ -110,7 +110,7 @@ pub struct Prices {
     pub api_requests: f64,
 }
 
-/// Limits of every function of one way to link.
+/// Limits of every function for one kind of linking.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {

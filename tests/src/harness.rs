@@ -14,7 +14,7 @@ use crate::{aws::Aws, events, sqs::QueuedMessage};
 /// Receives of a message before SQS moves it to the dead-letter queue. Consumers send rejected
 /// messages there themselves.
 const MOST_RECEIVES: u32 = 5;
-/// More rounds than any order needs.
+/// Maximum number of rounds, more than any order needs.
 const MOST_ROUNDS: usize = 200;
 
 /// The publishers and consumers of an [`Aws`].

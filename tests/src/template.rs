@@ -98,7 +98,7 @@ impl Template {
                     continue;
                 };
                 for (name, member) in members {
-                    // SAM adds an application of CodeDeploy to every template.
+                    // SAM adds a CodeDeploy application to every template.
                     if name == "ServerlessDeploymentApplication" {
                         continue;
                     }

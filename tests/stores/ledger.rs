@@ -244,7 +244,7 @@ async fn unbalanced_entry_is_rejected_and_writes_nothing() {
         assert!(called.operations().is_empty());
     }
     assert!(fixture.aws.items("ledger").is_empty());
-    // The maximum number of lines is one item too.
+    // An entry with the maximum number of lines is also one item.
     let product = |number| format!("prd_0199c2a8-0000-7000-8000-0000000001{number:02}");
     let lines: Vec<Value> =
         (0..50).flat_map(|number| moved(&product(number), "on_hand", "shipped_out", 1)).collect();
@@ -296,13 +296,13 @@ async fn entry_of_a_killed_function_is_recorded_by_the_next() {
                 tokio::task::yield_now().await;
             }
         };
-        let died = tokio::select! {
+        let crashed = tokio::select! {
             biased;
             () = enough => true,
             _ = dying => false,
         };
         // The last call may complete before the select sees the count.
-        assert!(died == (calls < 2) || calls == 2, "{calls} calls");
+        assert!(crashed == (calls < 2) || calls == 2, "{calls} calls");
         assert_eq!(fixture.aws.calls().len(), calls, "two calls make an entry");
         assert_eq!(fixture.entries().len(), usize::from(calls == 2), "{calls} calls");
         assert!(fixture.record(&commit(0xb1)).await.is_done());

@@ -1,5 +1,5 @@
-//! Lists over any number of shards: each item once and in order, on whatever page, while other
-//! items come and go.
+//! Lists over any number of shards: each item once and in order, on any page, while other items
+//! come and go.
 
 use std::collections::BTreeSet;
 

@@ -357,7 +357,7 @@ async fn attempt_concurrent_with_a_refund_is_charged_fully() {
             );
         }
     }
-    assert!(met > 0, "no seed makes them overlap: this test shows nothing");
+    assert!(met > 0, "no seed makes them overlap: the test is vacuous");
 }
 
 #[tokio::test]

@@ -219,7 +219,7 @@ mod tests {
                     .map(|(_, reason)| reason.unwrap()),
             );
         }
-        // The exploration keeps one order per state, whatever the reason of its end.
+        // The exploration keeps one order per state, regardless of the reason of its end.
         let expired = after(&placed(), &Event::Deadline);
         reasons.insert(EndReason::of(&expired).name());
         let known: BTreeSet<_> =

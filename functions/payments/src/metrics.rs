@@ -124,7 +124,7 @@ dimension!(
     RefundOutcome as "outcome" {
         Completed = "completed",
         Failed = "failed",
-        /// Completed, and failed afterwards: the provider has the money again.
+        /// Failed after it was completed: the provider holds the amount again.
         Reversed = "reversed",
     }
 );

@@ -1,6 +1,7 @@
 //! The health of the shop, as `check-health` records it once a minute.
 //!
-//! The public routes only read this record. They cost one read, whatever the check costs.
+//! The public routes only read this record. They cost one read each, regardless of the cost of the
+//! check.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,7 +10,7 @@ use shared::clock::Timestamp;
 
 use crate::{measurements::Measurements, services::SERVICES};
 
-/// Age from which a record says nothing about the present: three checks are missing.
+/// Maximum age of a current record. An older one means that three checks are missing.
 pub const MAX_AGE: Duration = Duration::from_secs(180);
 
 /// Whether a service can work.
@@ -44,7 +45,7 @@ pub struct Release {
 pub struct HealthRecord {
     pub checked_at: Timestamp,
     pub services: HealthByService,
-    /// What operators need to know. The public routes do not return it.
+    /// Measurements for operators. The public routes do not return them.
     #[serde(rename = "facts")]
     pub measurements: Measurements,
     /// The latest recorded deployment.

@@ -21,13 +21,13 @@ use measurements::Sources;
 use releases::Releases;
 use store::Store;
 
-/// What every operation of this service works with.
+/// The dependencies of every operation.
 pub struct Platform {
     pub store: Store,
-    /// What `check-health` reads. It is set up on first use: the other functions do not contain its
-    /// clients.
+    /// The sources of `check-health`. They are created on first use, because the other functions do
+    /// not contain their clients.
     pub sources: OnceLock<Sources>,
-    /// What `check-release` calls, set up on first use as well.
+    /// The clients of `check-release`, also created on first use.
     pub releases: OnceLock<Releases>,
     pub clock: Clock,
 }

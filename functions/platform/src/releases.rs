@@ -129,7 +129,7 @@ impl Releases {
                 return Report::not_ready(&format!("the version does not start: {message}"));
             }
             serde_json::from_slice(&payload)
-                .unwrap_or_else(|_| Report::not_ready("the version does not know the check"))
+                .unwrap_or_else(|_| Report::not_ready("the version does not implement the check"))
         })
     }
 

@@ -156,7 +156,7 @@ impl PasswordHasher {
         let params = Params::try_from(&parsed).map_err(HashError::new)?;
         let work = u64::from(params.m_cost()) * u64::from(params.t_cost());
         if params.m_cost() > MAX_MEMORY_KIB || params.p_cost() > MAX_LANES || work > MAX_WORK_KIB {
-            return Err(HashError::new("it asks for more memory or time than any password should"));
+            return Err(HashError::new("the cost parameters exceed the limits"));
         }
         let computed = self.compute(&params, version(&parsed)?, password, salt, expected.len())?;
         Ok(bool::from(computed.ct_eq(expected.as_bytes())) && stored.is_some())

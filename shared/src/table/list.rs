@@ -91,8 +91,7 @@ impl Table {
     /// Returns the next `limit` items for which `keep` is true. A page examines at most 500 rows:
     /// if `keep` rejects most of them, the page has fewer items although it is not the last one.
     ///
-    /// An item that stays in the list is returned once, on whatever page. Reads are eventually
-    /// consistent.
+    /// An item that remains in the list is returned exactly once. Reads are eventually consistent.
     pub fn list<'a, T: DeserializeOwned + Send + 'static>(
         &'a self,
         list: List,

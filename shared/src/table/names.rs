@@ -19,7 +19,7 @@ pub fn attribute_names<T: DeserializeOwned>() -> &'static [&'static str] {
     names.expect("the type is deserialized as a struct")
 }
 
-/// Records the fields of the struct for which it is asked.
+/// Records the names of the fields of a struct.
 struct Fields<'a>(&'a mut Option<&'static [&'static str]>);
 
 impl<'de> Deserializer<'de> for Fields<'_> {

@@ -82,7 +82,7 @@ async fn orders(seen: &Arc<Mutex<Actions>>) {
         .find_map(|item| Some(item.get("occurred_at").and(item.get("sk"))?["S"].clone()));
     let notification = notification
         .and_then(|id| id.as_str().map(str::to_owned))
-        .expect("the buyer was written to");
+        .expect("the buyer received a mail");
     for _ in 0..2 {
         let read = events::post("/notifications", &Value::Null)
             .caller(USER)

@@ -46,7 +46,7 @@ async fn refunds_never_exceed_the_capture() {
     let mut statuses = [first.status(), second.status()];
     statuses.sort_unstable();
     if statuses[0] != 201 || !matches!(statuses[1], 409 | 422) {
-        edge.report(format!("two at the same time: {statuses:?}"));
+        edge.report(format!("two concurrent payments: {statuses:?}"));
     }
     let done = if first.status() == 201 { "first" } else { "second" };
     edge.check("again", "create-refund", refund(&edge, done, usd(3500)), Expect::Fine).await;

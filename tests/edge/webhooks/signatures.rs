@@ -77,7 +77,7 @@ async fn unsigned_webhooks_are_rejected_without_a_reason() {
         let event = call(&edge, &body, &values);
         answers.push(edge.check(&format!("{values:?}"), RECEIVE, event.clone(), REFUSED).await);
         if !edge.shop.call(RECEIVE, event).await.operations().is_empty() {
-            edge.report(format!("{values:?}: the table is asked"));
+            edge.report(format!("{values:?}: the table is read"));
         }
     }
     let mut event = edge.webhook(&body);

@@ -54,7 +54,7 @@ fn take(fixture: &FuzzFixture, queue: &str) -> Vec<String> {
     messages.into_iter().map(|message| message.body).collect()
 }
 
-/// A published message is one that its consumer can read.
+/// Checks that the consumer of the queue can read a published message.
 fn read(fixture: &mut FuzzFixture, queue: &str, body: &str) {
     let called = fixture.deliver(queue, body);
     assert!(called.answer.is_ok(), "{queue}: {body}: {called:?}");

@@ -126,5 +126,5 @@ async fn every_route_treats_valid_and_invalid_tokens_alike() {
         routes.len()
     ));
     let_in.dedup();
-    assert_eq!(let_in.len(), 1, "the gateway keeps an answer for all routes: {let_in:?}");
+    assert_eq!(let_in.len(), 1, "the gateway caches one policy for all routes: {let_in:?}");
 }

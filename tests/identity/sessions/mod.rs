@@ -1,4 +1,4 @@
-//! Sessions (refresh token families) under use by their owner, by thieves and with random faults.
+//! Sessions (refresh token families) under use by their owner, by attackers and with random faults.
 
 mod memory;
 mod rules;
@@ -67,10 +67,10 @@ fn check(counts: &Counts, scenarios: u64) {
         "requests at the same time",
         "refusals",
         "reuses",
-        "honest scenarios",
+        "scenarios without an attack",
     ] {
         let happened = counts.0.get(what).copied().unwrap_or_default();
-        assert!(happened as u64 > scenarios / 20, "{what}: {happened}, which shows nothing");
+        assert!(happened as u64 > scenarios / 20, "{what}: {happened}, so the test is vacuous");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Random scenarios of one session: its owner, two thieves who steal tokens, lost responses and
+//! Random scenarios of one session: its owner, two attackers who steal tokens, lost responses and
 //! passing time.
 
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
@@ -65,7 +65,7 @@ pub trait Backend {
 #[derive(Clone, Debug)]
 pub enum Event {
     Wait(Duration),
-    /// A thief takes the token that the owner held this many rotations ago.
+    /// An attacker steals the token that the owner held this number of rotations ago.
     Steal(usize, usize),
     /// Sends concurrent requests.
     Ask(Vec<PlannedRequest>, u64),
@@ -82,7 +82,7 @@ pub struct PlannedRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Who {
     Owner,
-    Thief(usize),
+    Attacker(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +126,7 @@ const WAITS: [u64; 14] = [
 /// The largest difference between two clocks.
 const MOST_SKEW: Duration = Duration::from_millis(200);
 
-/// The scenario of a seed. Some have no thieves, and an owner who retries in time.
+/// The scenario of a seed. Some have no attackers, and an owner who retries in time.
 pub fn scenario_of(seed: u64, skews: bool) -> Vec<Event> {
     let mut rng = Rng::new(seed);
     let (is_honest, is_quiet) = (rng.chance(35), rng.chance(40));
@@ -166,7 +166,7 @@ fn ask(rng: &mut Rng, is_honest: bool, is_quiet: bool, skews: bool) -> Event {
     let many = [1, 1, 1, 2, 2, 3][rng.within(0..6)];
     let planned = |rng: &mut Rng| {
         let who =
-            if is_honest || rng.chance(50) { Who::Owner } else { Who::Thief(rng.within(0..2)) };
+            if is_honest || rng.chance(50) { Who::Owner } else { Who::Attacker(rng.within(0..2)) };
         let other = who == Who::Owner && !is_quiet && rng.chance(14);
         let act = match rng.within(0..10) {
             0 => Act::Logout,
@@ -198,7 +198,7 @@ struct Cast {
     state: State,
     /// Every token that the owner has held; the last one is used next.
     owner: Vec<Held>,
-    thieves: [Vec<Held>; 2],
+    attackers: [Vec<Held>; 2],
     /// Since when the owner waits for a response.
     waiting: Option<Timestamp>,
     /// Whether only the owner has sent requests so far, and no logout.
@@ -209,7 +209,7 @@ impl Cast {
     fn hand(&mut self, who: Who) -> &mut Vec<Held> {
         match who {
             Who::Owner => &mut self.owner,
-            Who::Thief(number) => &mut self.thieves[number],
+            Who::Attacker(number) => &mut self.attackers[number],
         }
     }
 
@@ -242,7 +242,7 @@ pub async fn play(
     let mut cast = Cast {
         state,
         owner: vec![first],
-        thieves: Default::default(),
+        attackers: Default::default(),
         waiting: None,
         is_honest: true,
     };
@@ -270,9 +270,9 @@ async fn scene(
             backend.wait(*time);
             return Ok(());
         }
-        Event::Steal(thief, back) => {
+        Event::Steal(attacker, back) => {
             let stolen = cast.owner[cast.owner.len().saturating_sub(1 + back)].clone();
-            cast.thieves[*thief].push(stolen);
+            cast.attackers[*attacker].push(stolen);
             return Ok(());
         }
         Event::Ask(plan, seed) => (plan, *seed),
@@ -351,7 +351,7 @@ async fn scene(
                 let is_last = cast.owner.last() == Some(shown);
                 if in_time && is_last && before.expires_at > now.plus(request.skew) {
                     return Err(format!(
-                        "an honest owner is logged out: {shown:?} at {now}, waiting since {:?}",
+                        "an unattacked owner is logged out: {shown:?} at {now}, waiting since {:?}",
                         cast.waiting
                     ));
                 }
@@ -375,7 +375,7 @@ async fn scene(
     Ok(())
 }
 
-/// Finally presents every token ever issued once more: invalid ones must remain invalid.
+/// Presents every issued token again: an invalid token must remain invalid.
 async fn finale(
     backend: &mut impl Backend,
     cast: &Cast,
@@ -401,7 +401,7 @@ async fn finale(
         before = after;
     }
     if cast.is_honest {
-        counts.count("honest scenarios");
+        counts.count("scenarios without an attack");
     }
     counts.count("scenarios");
     Ok(())

@@ -1,4 +1,4 @@
-//! The defects that change nothing a client, a buyer or an operator sees.
+//! Defects without an effect that a client, a buyer or an operator can observe.
 
 /// Each defect in a line, with the reason in the line below it. Blank lines separate them.
 const HARMLESS: &str = include_str!("../harmless.txt");

@@ -72,7 +72,7 @@ impl Schedule {
     pub(super) async fn pay(&mut self) {
         let (order, buyer) = self.any_order();
         let token = self.token();
-        // Occasionally the same request is repeated, as impatient clients do.
+        // Occasionally the client repeats the same request.
         if !self.chance(40) {
             self.payments += 1;
         }

@@ -4,7 +4,7 @@
 //! 1. Every function has its own release, which changes at random times in both directions. The
 //!    tables have the indexes of the newer release from its first deployment on.
 //! 2. A rollback: for a while all functions and indexes are those of the older release. Half of the
-//!    schedules have one, and some of these mix the releases once more.
+//!    schedules have one, and some of these mix the releases again.
 //! 3. The roll-forward: all functions are those of the newer release. An operator redrives the dead
 //!    letters: messages and changes that the older release did not understand.
 //!
@@ -35,7 +35,7 @@ const ADDED: [&str; 1] = ["warehouse"];
 const SERVICES: [&str; 5] = ["inventory", "orders", "payments", "notifications", "ledger"];
 /// Percentage of invocations before which a function changes its release.
 const SWITCHES: u64 = 15;
-/// Redrives after which dead letters never end.
+/// Redrives after which the dead-letter queues do not become empty.
 const MOST_REDRIVES: usize = 20;
 
 /// The program of the other release.
@@ -172,7 +172,7 @@ impl Mixed {
         self.schedule.stage.note("the releases are mixed");
     }
 
-    /// From now on all functions are of this release.
+    /// Runs all functions in this release from now on.
     fn run_only(&mut self, release: Which, reason: &str) {
         self.deploy(release);
         self.lock().all = Some(release);
@@ -204,7 +204,7 @@ impl Mixed {
             }
             self.left += redriven;
         }
-        self.schedule.stage.fail("dead letters never end");
+        self.schedule.stage.fail("the dead-letter queues do not become empty");
     }
 
     /// Does what `make redrive` does for every queue: sends messages to their queue again, and

@@ -1,4 +1,4 @@
-//! What holds once everything has settled: of every order, of the stock and of the mails.
+//! The invariants of orders, stock and mails after everything has settled.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

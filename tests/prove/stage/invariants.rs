@@ -1,4 +1,4 @@
-//! What holds after each write, whatever fails.
+//! The invariants after each write, under any fault.
 
 use std::collections::BTreeMap;
 

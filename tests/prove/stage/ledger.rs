@@ -10,7 +10,7 @@ use tests::dynamodb::{Attribute, Item, number, text};
 
 use super::Stage;
 
-/// Time between two scheduled calls, which is also the lease of a call that died.
+/// Interval of the schedule. It is also the duration of a lease.
 const STEP_SECONDS: u64 = 300;
 /// Calls after which a run is complete.
 const MOST_STEPS: usize = 40;

@@ -119,7 +119,7 @@ pub fn document() -> Value {
     refer_to_what_pages_hold(&mut document);
     name_as_readers_do(&mut document);
     let_flattened_fields_be_absent(&mut document);
-    say_that_nullable_fields_are_there(&mut document);
+    require_nullable_fields(&mut document);
     answers::add(&mut document);
     share_parameters(&mut document);
     deprecated::mark(&mut document, tests::shop::operations());
@@ -261,7 +261,7 @@ fn public_name(name: &str) -> String {
 
 /// Marks nullable fields of responses as required: serde writes an absent value as null. Fields
 /// that can be absent are not nullable.
-fn say_that_nullable_fields_are_there(document: &mut Value) {
+fn require_nullable_fields(document: &mut Value) {
     let mut sent = BTreeSet::new();
     each_operation(document, |_, _, operation| {
         sent.extend(reachable(document, &operation["requestBody"]))

@@ -50,17 +50,17 @@ pub struct Called {
 }
 
 impl Called {
-    /// Whether the function died: see [`super::Fault::CrashBefore`].
-    pub fn has_died(&self) -> bool {
-        self.answer.as_ref().is_err_and(|failure| failure.kind == DIED)
+    /// Whether the function crashed: see [`super::Fault::CrashBefore`].
+    pub fn has_crashed(&self) -> bool {
+        self.answer.as_ref().is_err_and(|failure| failure.kind == CRASHED)
     }
 
-    /// The HTTP status. API Gateway answers 502 for a function that died.
+    /// The HTTP status. API Gateway answers 502 for a function that crashed.
     ///
     /// # Panics
     /// If the answer is not an HTTP response.
     pub fn status(&self) -> u64 {
-        if self.has_died() {
+        if self.has_crashed() {
             return 502;
         }
         self.ok()["statusCode"].as_u64().expect("an HTTP answer has a status")
@@ -68,7 +68,7 @@ impl Called {
 
     /// The body as JSON; null if it is empty.
     pub fn json(&self) -> Value {
-        if self.has_died() {
+        if self.has_crashed() {
             return Value::Null;
         }
         self.ok()["body"]
@@ -166,7 +166,7 @@ impl Aws {
     pub async fn invoke(&self, lambda: &Lambda, invocation: Invocation) -> Called {
         let before = lock(&self.0.calls).len();
         let answer = self.unless_it_dies(lambda(invocation)).await;
-        let answer = answer.unwrap_or_else(|| Err(Failure::new(DIED, "the function died")));
+        let answer = answer.unwrap_or_else(|| Err(Failure::new(CRASHED, "the function crashed")));
         let calls = lock(&self.0.calls)[before..].to_vec();
         Called { answer, calls }
     }
@@ -175,7 +175,7 @@ impl Aws {
 impl Aws {
     /// Runs `work` until it ends, or until a fault kills it: see [`super::Fault::CrashBefore`].
     pub async fn unless_it_dies<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        // An earlier function may have answered although one of its tasks died.
+        // An earlier function may have answered although one of its tasks crashed.
         pin!(self.0.crash.notified()).as_mut().enable();
         tokio::select! {
             biased;
@@ -185,8 +185,8 @@ impl Aws {
     }
 }
 
-/// The kind of the failure of a function that died.
-const DIED: &str = "Died";
+/// The kind of the failure of a function that crashed.
+const CRASHED: &str = "Died";
 
 /// The tables in a DynamoDB request.
 pub(super) fn tables_of(request: &Value) -> BTreeSet<String> {

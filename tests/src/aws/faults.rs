@@ -25,9 +25,9 @@ pub enum Fault {
     LoseResponse,
     /// A write fails with a transaction conflict on its item. Other calls are executed.
     Conflict,
-    /// The function dies before the call.
+    /// The function crashes before the call.
     CrashBefore,
-    /// The call is executed, and the function dies before its response arrives.
+    /// The call is executed, and the function crashes before its response arrives.
     CrashAfter,
 }
 
@@ -58,7 +58,7 @@ impl Aws {
     }
 
     /// From a later call on, the endpoint of `service` accepts requests and answers none of them: 0
-    /// is the next call, of whatever service. Tests of this run with time paused, and with
+    /// is the next call, of any service. Tests of this run with time paused, and with
     /// [`Aws::call_as_deployed`]: without timeouts the caller waits forever.
     pub fn hang(&self, service: &'static str, call: usize) {
         *lock(&self.0.hanging) = Some((service, self.requests() + call));

@@ -136,7 +136,7 @@ impl Aws {
                     carry_out();
                 }
                 self.0.is_crashing.store(true, Ordering::SeqCst);
-                lost("the function died")
+                lost("the function crashed")
             }
             None => Ok(response(carry_out())),
         }
@@ -193,7 +193,7 @@ impl Aws {
 }
 
 impl Aws {
-    /// Passes an answer to the function, unless the function died.
+    /// Passes an answer to the function, unless the function crashed.
     fn deliver(&self, answer: Result<HttpResponse, ConnectorError>) -> HttpConnectorFuture {
         if self.0.is_crashing.swap(false, Ordering::SeqCst) {
             self.0.crash.notify_one();

@@ -30,7 +30,7 @@ pub(super) enum Question {
     },
 }
 
-/// What a release needs while it works on a question, and at last its outcome.
+/// The calls that a release needs to answer a question, and finally its outcome.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {

@@ -272,7 +272,7 @@ async fn changes_beyond_a_limit_are_rejected_and_write_nothing() {
     }
     assert_eq!(fixture.aws.items("order-carts"), stored);
 
-    // The limit of the product precedes that of the shop.
+    // The limit of the product takes precedence over that of the shop.
     let mut few = product(BOWL, 2, 1000, true);
     few["max_per_order"] = 2.into();
     assert!(fixture.replicate(&few).await);

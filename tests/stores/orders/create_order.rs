@@ -130,7 +130,7 @@ async fn concurrent_copies_of_a_request_place_one_order() {
             before_the_first_write.filter(|operation| *operation == "BatchGetItem").count() == 2,
         );
     }
-    assert!(races > 0, "no seed lets both read before one of them writes: this test shows nothing");
+    assert!(races > 0, "no seed lets both read before one of them writes: the test is vacuous");
 }
 
 #[tokio::test]

@@ -355,8 +355,8 @@ async fn crash_leaves_an_order_and_an_ordered_cart_or_neither() {
             let fixture = OrdersFixture::new().await;
             let cart = fixture.cart().await;
             fixture.aws.fail(call, fault);
-            let died = fixture.post("k", &of_cart(&cart)).await;
-            assert!(died.has_died(), "{context}");
+            let crashed = fixture.post("k", &of_cart(&cart)).await;
+            assert!(crashed.has_crashed(), "{context}");
             fixture.aws.heal();
             let is_placed = (call, fault) == (2, Fault::CrashAfter);
             assert_eq!(fixture.count(), usize::from(is_placed), "{context}");

@@ -274,7 +274,7 @@ async fn order_cancelled_during_payment_is_refunded() {
             "seed {seed}"
         );
     }
-    assert!(races > 0, "no seed lets both read before one of them writes: this test shows nothing");
+    assert!(races > 0, "no seed lets both read before one of them writes: the test is vacuous");
 }
 
 #[tokio::test]

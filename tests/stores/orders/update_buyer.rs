@@ -284,7 +284,7 @@ async fn stale_index_entry_of_a_buyer_is_ignored() {
     }
     assert!(
         too_late_for_the_index > 0,
-        "no seed changes the order's buyer after the index query: this test shows nothing"
+        "no seed changes the order's buyer after the index query: the test is vacuous"
     );
 }
 

@@ -14,7 +14,7 @@ async fn payment_lock_stops_unsent_and_late_charges() {
     assert_eq!(fixture.provider_totals(), (0, 0));
 
     let fixture = PaymentsFixture::new();
-    fixture.die_after(2);
+    fixture.crash_after(2);
     fixture.charge("tok_ok", 0).await;
     fixture.aws.heal();
     assert_eq!((fixture.attempt_state().await, fixture.unsettled()), (AttemptState::Sent, 0));
@@ -88,8 +88,8 @@ async fn cancelled_order_whose_charge_never_arrived_is_never_charged() {
 async fn declined_attempt_of_a_cancelled_order_closes_the_payment() {
     let fixture = PaymentsFixture::new();
     let mut harness = fixture.stream();
-    // The function dies after recording the attempt and before calling the provider.
-    fixture.die_after(2);
+    // The function crashes after recording the attempt and before calling the provider.
+    fixture.crash_after(2);
     fixture.charge("tok_declined", 0).await;
     fixture.aws.heal();
     assert_eq!(fixture.attempt_state().await, AttemptState::Sent);

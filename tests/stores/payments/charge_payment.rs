@@ -1,4 +1,4 @@
-//! Queue `charge-payment`: one automatic attempt per order, wherever its function dies.
+//! Queue `charge-payment`: one automatic attempt per order, wherever its function crashes.
 
 use std::time::Duration;
 
@@ -25,14 +25,14 @@ async fn interrupted_charge_charges_exactly_once() {
     {
         for calls in 0..CALLS {
             let fixture = PaymentsFixture::new();
-            fixture.die_after(calls);
+            fixture.crash_after(calls);
             fixture.charge(token, 0).await;
             assert!(fixture.provider_totals().0 <= 1);
             until_settled(&fixture, token).await;
             assert_eq!(
                 (fixture.intent().await.state, fixture.provider_totals(), fixture.unsettled()),
                 (IntentState::Captured, (1, 0), 0),
-                "{token} died after {calls}"
+                "{token} crashed after {calls}"
             );
         }
     }
@@ -117,11 +117,11 @@ async fn charge_takes_two_writes_and_is_handed_to_the_schedule_once_interrupted(
         assert_eq!((item.get("check_shard"), item.get("next_check_at")), (None, None), "{item}");
     }
 
-    // The function dies before and after the provider is called.
+    // The function crashes before and after the provider is called.
     for calls in [2, 3] {
         let fixture = PaymentsFixture::new();
         let mut harness = fixture.stream();
-        fixture.die_after(calls);
+        fixture.crash_after(calls);
         fixture.charge("tok_ok", 0).await;
         fixture.aws.heal();
         assert_eq!((fixture.attempt_state().await, fixture.unsettled()), (AttemptState::Sent, 0));
@@ -134,7 +134,7 @@ async fn charge_takes_two_writes_and_is_handed_to_the_schedule_once_interrupted(
         fixture.clock.advance(Duration::from_secs(60));
         assert!(fixture.charge("tok_ok", 2).await);
         assert_eq!(fixture.message_types(&mut harness).await, ["payment_unknown"]);
-        assert_eq!(fixture.reconcile().await["settled"], 1, "died after {calls}");
+        assert_eq!(fixture.reconcile().await["settled"], 1, "crashed after {calls}");
         assert_eq!(fixture.message_types(&mut harness).await, ["payment_succeeded"]);
         assert_eq!((fixture.provider_totals(), fixture.unsettled()), ((1, 0), 0));
     }
@@ -153,9 +153,9 @@ async fn charge_command_after_the_deadline_charges_nothing() {
 #[tokio::test]
 async fn possibly_expired_provider_key_is_never_sent_again() {
     let fixture = PaymentsFixture::new();
-    // The function dies after recording the attempt and before calling the provider. The order's
+    // The function crashes after recording the attempt and before calling the provider. The order's
     // next command arrives when the idempotency key may have expired.
-    fixture.die_after(2);
+    fixture.crash_after(2);
     fixture.charge("tok_ok", 0).await;
     fixture.aws.heal();
     assert_eq!(fixture.attempt_state().await, AttemptState::Sent);

@@ -137,7 +137,7 @@ async fn payment_survives_each_fault_and_repetition_is_accurate() {
 #[tokio::test]
 async fn repeated_request_waits_until_a_killed_function_cannot_charge() {
     let fixture = PaymentsFixture::with_open_order().await;
-    fixture.die_after(2);
+    fixture.crash_after(2);
     assert_eq!(fixture.pay("key", "tok_ok").await.status(), 503);
     fixture.aws.heal();
     assert_eq!(fixture.pay("key", "tok_ok").await.json()["code"], "request_in_progress");
@@ -154,7 +154,7 @@ async fn repeated_request_waits_until_a_killed_function_cannot_charge() {
 async fn killed_payment_is_settled_after_its_maximum_call_time() {
     for (calls, token) in [(2, "tok_ok"), (3, "tok_ok"), (3, "tok_declined")] {
         let fixture = PaymentsFixture::with_open_order().await;
-        fixture.die_after(calls);
+        fixture.crash_after(calls);
         fixture.pay("killed", token).await;
         fixture.aws.heal();
         assert_eq!(
@@ -185,7 +185,7 @@ async fn killed_payment_is_settled_after_its_maximum_call_time() {
 #[tokio::test]
 async fn lock_of_an_attempt_ends_with_the_time_limit_of_its_function() {
     let fixture = PaymentsFixture::with_open_order().await;
-    fixture.die_after(2);
+    fixture.crash_after(2);
     fixture.pay_within(4, "killed", "tok_ok").await;
     fixture.aws.heal();
     assert_eq!(fixture.reconcile_after(2).await["examined"], 0, "the function may be running");

@@ -236,7 +236,7 @@ async fn cancellation_refunds_the_remaining_amount() {
         let (fixture, payment) = paid().await;
         let mut harness = fixture.stream();
         if let Some(calls) = dies_after {
-            fixture.die_after(calls);
+            fixture.crash_after(calls);
         }
         fixture.request_refund("part", &payment, Some(1000)).await;
         fixture.aws.heal();
@@ -278,7 +278,7 @@ async fn cancellation_refunds_the_remaining_amount() {
 async fn unsent_refund_is_sent_by_the_sweep() {
     for calls in 0..CALLS {
         let (fixture, payment) = paid().await;
-        fixture.die_after(calls);
+        fixture.crash_after(calls);
         fixture.request_refund("key", &payment, Some(1000)).await;
         fixture.aws.heal();
         let recorded = fixture.intent().await.refundable < PRICE;
@@ -288,7 +288,7 @@ async fn unsent_refund_is_sent_by_the_sweep() {
         assert_eq!(
             (fixture.provider_totals(), fixture.unsettled()),
             ((1, if recorded { 1000 } else { 0 }), 0),
-            "died after {calls}"
+            "crashed after {calls}"
         );
     }
 }

@@ -35,7 +35,7 @@ async fn declined_and_abandoned_attempts_count_by_outcome() {
     assert_eq!(fixture.pay("key", "tok_declined").await.status(), 402);
     assert_eq!(fixture.pay("key", "tok_declined").await.status(), 402);
     // The function stops before it sends the second attempt.
-    fixture.die_after(2);
+    fixture.crash_after(2);
     fixture.charge("tok_ok", 1).await;
     fixture.aws.heal();
     assert!(fixture.cancel(2).await);

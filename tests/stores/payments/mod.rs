@@ -229,8 +229,8 @@ impl PaymentsFixture {
         self.aws.queues().take("order-events", 100).iter().map(|message| message.json()).collect()
     }
 
-    /// Loses every request after this number of calls, as if the function had died.
-    fn die_after(&self, calls: usize) {
+    /// Loses every request after this number of calls, as if the function had crashed.
+    fn crash_after(&self, calls: usize) {
         for call in calls..calls + 40 {
             self.aws.fail(call, Fault::LoseRequest);
         }

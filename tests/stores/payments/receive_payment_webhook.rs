@@ -94,7 +94,7 @@ async fn webhook_during_the_charge_call_records_a_success_and_nothing_else() {
         let fixture = PaymentsFixture::with_webhooks();
         let mut harness = fixture.stream();
         // The provider has charged, and its response is not recorded yet.
-        fixture.die_after(3);
+        fixture.crash_after(3);
         fixture.charge(token, 0).await;
         fixture.aws.heal();
         assert_eq!(fixture.attempt_state().await, AttemptState::Sent);

@@ -11,7 +11,7 @@ async fn interrupted_refund_refunds_exactly_once() {
     for calls in 0..CALLS {
         let fixture = PaymentsFixture::new();
         assert!(fixture.charge("tok_ok", 0).await);
-        fixture.die_after(calls);
+        fixture.crash_after(calls);
         fixture.refund(1).await;
         fixture.aws.heal();
         for attempt in 2..5 {
@@ -28,7 +28,7 @@ async fn interrupted_refund_refunds_exactly_once() {
                 fixture.unsettled()
             ),
             (PRICE, 0, (1, PRICE), 0),
-            "died after {calls}"
+            "crashed after {calls}"
         );
     }
 }

@@ -152,13 +152,13 @@ async fn withdrawal_reverts_the_change_and_ends_all_sessions() {
 #[tokio::test]
 async fn attacker_with_the_password_cannot_keep_a_moved_account() {
     let shop = Shop::open();
-    let (id, thief) = verified(&shop).await;
-    assert_eq!(shop.ask_for_address(&thief, NEW).await.status(), 200);
+    let (id, attacker) = verified(&shop).await;
+    assert_eq!(shop.ask_for_address(&attacker, NEW).await.status(), 200);
     let withdraw = shop.withdraw_token(id).await;
     assert_eq!(shop.verify_email(&shop.verification_token(id).await).await.status(), 204);
     assert_eq!(shop.reservations().len(), 1);
     // What an attacker may try to make the change permanent.
-    let again = shop.ask_for_address(&thief, "third@example.com").await;
+    let again = shop.ask_for_address(&attacker, "third@example.com").await;
     assert_eq!((again.status(), code(&again).as_str()), (409, "email_changed_recently"));
     let registered = shop.register(ADA).await;
     assert_eq!((registered.status(), code(&registered).as_str()), (409, "email_taken"));
@@ -166,9 +166,12 @@ async fn attacker_with_the_password_cannot_keep_a_moved_account() {
     let session = shop.enter(other.id).await;
     assert_eq!(shop.ask_for_address(&session, ADA).await.status(), 200);
     assert_eq!(shop.verify_email(&shop.verification_token(other.id).await).await.status(), 409);
-    assert_eq!(shop.change_password(&thief, PASSWORD, "the thief's password").await.status(), 204);
+    assert_eq!(
+        shop.change_password(&attacker, PASSWORD, "the attacker's password").await.status(),
+        204
+    );
     assert_eq!(shop.request_reset(NEW).await.status(), 202);
-    let thiefs_reset = shop.reset_token(id).await;
+    let attackers_reset = shop.reset_token(id).await;
     assert_eq!(shop.request_reset(ADA).await.status(), 202, "the account cannot log in for now");
     assert_eq!(shop.login(ADA, PASSWORD).await.status(), 401);
     shop.check_accounts();
@@ -176,9 +179,9 @@ async fn attacker_with_the_password_cannot_keep_a_moved_account() {
     assert_eq!(shop.withdraw(&withdraw).await.status(), 204);
     shop.check_accounts();
     assert_eq!((shop.user(id).await.email.as_str(), shop.reservations().len()), (ADA, 0));
-    refused(&shop.confirm_reset(&thiefs_reset, "the thief's password").await);
-    assert_eq!(shop.login(NEW, "the thief's password").await.status(), 401);
-    assert_eq!(shop.refresh(&thief.refresh_token).await.status(), 401);
+    refused(&shop.confirm_reset(&attackers_reset, "the attacker's password").await);
+    assert_eq!(shop.login(NEW, "the attacker's password").await.status(), 401);
+    assert_eq!(shop.refresh(&attacker.refresh_token).await.status(), 401);
     assert_eq!(shop.request_reset(ADA).await.status(), 202);
     assert_eq!(
         shop.confirm_reset(&shop.reset_token(id).await, "the owner's new password").await.status(),

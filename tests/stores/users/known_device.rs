@@ -105,7 +105,7 @@ async fn login_from_a_known_device_succeeds_or_can_be_repeated_under_any_fault()
         first
     })
     .await;
-    assert!(failures > 8, "{failures}: this test shows nothing");
+    assert!(failures > 8, "{failures}: the test is vacuous");
 }
 
 #[tokio::test]

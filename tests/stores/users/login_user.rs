@@ -309,7 +309,7 @@ async fn login_succeeds_or_can_be_repeated_under_any_fault() {
         first
     })
     .await;
-    assert!(failures > 12, "{failures}: this test shows nothing");
+    assert!(failures > 12, "{failures}: the test is vacuous");
 }
 
 #[tokio::test]

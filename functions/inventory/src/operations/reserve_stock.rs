@@ -28,7 +28,7 @@ impl FromMessage for ReserveStock {
         read_as("reserve_stock.v1", kind, data)
     }
 
-    /// The products: concurrent transactions on the stock of one conflict.
+    /// The products. Concurrent transactions on the stock of the same product conflict.
     fn contends_for(data: &Value) -> Vec<String> {
         let lines = data["lines"].as_array().into_iter().flatten();
         lines.filter_map(|line| line["product_id"].as_str()).map(str::to_owned).collect()

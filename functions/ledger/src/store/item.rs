@@ -1,7 +1,7 @@
 //! The item of an entry.
 //!
-//! `lines` maps each unit to its accounts and their amounts, without what the key or the unit says
-//! already: `{"USD": {"provider_clearing": 5998, "customer_funds": -5998}}`,
+//! `lines` maps each unit to its accounts and their amounts, without the parts that the key or the
+//! unit contains already: `{"USD": {"provider_clearing": 5998, "customer_funds": -5998}}`,
 //! `{"USD": {"customer_funds": 5998, "revenue:goods": -5040, "tax:DE": -958}}`,
 //! `{"prd_…": {"on_hand": -2, "shipped_out": 2}}`. So ten products fit into 1 KB, and 40 into 3 KB.
 

@@ -61,7 +61,7 @@ impl Dispatch {
 
     /// The state when `owner` sends the record, for the first time or again under the same key. The
     /// duration `lock` exceeds the duration of the call. The record is checked when the lock
-    /// expires: if no outcome is recorded by then, the function that called has died.
+    /// expires: if no outcome is recorded by then, the calling function has crashed.
     #[must_use]
     pub fn sent_by(&self, owner: &str, now: Timestamp, lock: Duration) -> Self {
         let lock = Lock::of(owner, now, lock);

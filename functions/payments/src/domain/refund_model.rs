@@ -270,7 +270,7 @@ impl RefundModel {
                 (&twice.intent, &twice.refunds),
                 "{lookup:?} twice"
             );
-            // The lookup is recorded for the last time, or stays to be recorded again.
+            // The lookup is recorded for the last time, or remains and is recorded again.
             let mut last = model.clone();
             last.lookups.remove(lookup);
             steps.extend([last, model]);

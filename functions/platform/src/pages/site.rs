@@ -8,9 +8,9 @@ use crate::{
     services::{SERVICES, Service},
 };
 
-/// What every page knows of the others.
+/// The links from a page to the other pages.
 struct Site {
-    /// The way from the page to the API's root, relative to the page's address.
+    /// Relative path from the page to the API's root.
     root: &'static str,
 }
 

@@ -26,7 +26,7 @@ pub struct Report {
 }
 
 /// Marks every market, also those that are deleted. A shop has few markets, so one invocation
-/// visits all of them. A repeated or concurrent run publishes them once more.
+/// visits all of them. A repeated or concurrent run publishes them again.
 ///
 /// # Errors
 /// If the table fails. The next run starts from the beginning.

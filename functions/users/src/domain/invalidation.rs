@@ -18,12 +18,12 @@
 //!
 //! - *again*: registering a registered address is rejected and changes nothing. Otherwise a
 //!   stranger could cancel what the owner started.
-//! - *reset*: a reader of the mailbox counts as the owner. Whatever a thief started before ends.
-//!   The reset verifies the registered address.
+//! - *reset*: a reader of the mailbox counts as the owner. Everything that an attacker started
+//!   before ends. The reset verifies the registered address.
 //! - *password*: the same for a logged-in owner, whose requesting session continues. The link that
 //!   verifies the registered address leads only to that mailbox, so it stays.
 //! - *requested*: at most one address change is pending. A reset stays: its link is in the owner's
-//!   mailbox, and a thief must not be able to cancel it.
+//!   mailbox, and an attacker must not be able to cancel it.
 //! - *changed*: the reset link is in the mailbox of the previous address, which is not the login
 //!   any more. Access tokens contain the address, and device tokens are bound to it. Sessions stay,
 //!   because the change was requested with the password.
@@ -34,7 +34,7 @@
 //! - *role*: the role is granted to the person at the current address, so a pending address must
 //!   not inherit it. Access tokens contain the role.
 //! - The withdraw link only revokes: it ends sessions and returns the login to the mailbox that had
-//!   it before. A thief with the password must not be able to cancel it. So only its use, its
+//!   it before. An attacker with the password must not be able to cancel it. So only its use, its
 //!   expiry and the deletion of the account end it. If the previous address was never verified, its
 //!   ownership is unproven, and the link ends when the address changes.
 

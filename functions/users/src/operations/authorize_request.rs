@@ -72,7 +72,7 @@ pub async fn authorize_request(
     let is_over =
         |session: Session| !session.is_active(user.id, user.session_epoch, users.clock.now());
     if claims.sid.is_some() && session.is_none_or(is_over) {
-        return Err(unauthorized("its session is over"));
+        return Err(unauthorized("its session has ended"));
     }
 
     Ok(policy(&claims.sub.to_string(), &routes, context(&claims, user.email_verified)))

@@ -110,7 +110,7 @@ async fn exchange(
         match token_status(&session, presented, &successor, now) {
             TokenStatus::Current if user_changed => {}
             TokenStatus::Current | TokenStatus::SessionEnded => {
-                return Err(UsersError::InvalidRefreshToken("its session is over"));
+                return Err(UsersError::InvalidRefreshToken("its session has ended"));
             }
             TokenStatus::JustRotated | TokenStatus::Reused => {
                 revoke(users, presented, trace).await?;

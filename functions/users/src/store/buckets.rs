@@ -85,7 +85,7 @@ impl Store {
     ///
     /// The buckets are charged one after the other. A transaction would fail while another one
     /// changes the bucket of a busy network. A rejection by the second bucket costs one more
-    /// update. If that update fails, or the function dies before it, the network has one attempt
+    /// update. If that update fails, or the function crashes before it, the network has one attempt
     /// less until its bucket has drained. Neither the account nor another network loses one.
     ///
     /// # Errors

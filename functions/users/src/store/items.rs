@@ -79,8 +79,8 @@ pub struct StoredCredentials {
     pub(super) unknown_attributes: Item,
 }
 
-/// A former login address. It cannot be registered before `reserved_until`; otherwise a thief could
-/// block the withdrawal.
+/// A former login address. It cannot be registered before `reserved_until`; otherwise an attacker
+/// could block the withdrawal.
 #[derive(Serialize, Deserialize)]
 pub(super) struct ReservedItem {
     pub(super) pk: String,

@@ -334,8 +334,8 @@ impl Store {
     }
 
     /// Erases a user: deletes the credentials and the address book, and replaces the profile by a
-    /// tombstone, without attributes of a later release, which may be personal data. Returns
-    /// `VersionConflict` if the user was changed meanwhile.
+    /// tombstone. The tombstone has no attributes of a later release, because they may be personal
+    /// data. Returns `VersionConflict` if the user was changed meanwhile.
     pub async fn erase(
         &self,
         user: &User,

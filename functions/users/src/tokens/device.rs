@@ -2,8 +2,8 @@
 //!
 //! A successful login issues one, and the device sends it with the next login. Its attempts are
 //! then counted apart from those of unknown devices, which could otherwise lock the owner out. It
-//! proves only that the device has known the password once, and cannot log in by itself. A thief
-//! gets only the few attempts of that device, so the token is not stored.
+//! proves only that the device has known the password once, and cannot log in by itself. An
+//! attacker gets only the few attempts of that device, so the token is not stored.
 //!
 //! It is valid for one user in one session epoch, of which the binding is a hash. A new password, a
 //! withdrawn address change and a disabled account invalidate it. A new account with the address of

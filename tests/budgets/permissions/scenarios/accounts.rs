@@ -53,7 +53,7 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
     assert_eq!(
         watched.cold("refresh-token", refresh(&second)).await.status(),
         401,
-        "the session is over"
+        "the session has ended"
     );
 
     let (_, ada) = watched.log_in("correct horse battery staple").await;

@@ -29,10 +29,7 @@ async fn concurrent_buyer_update_and_event_both_apply() {
         );
         assert_eq!((landed.customer.payment_method, landed.customer.buyer_change), (None, None));
     }
-    assert!(
-        overtaken > 0,
-        "no seed lets both read before one of them writes: this test shows nothing"
-    );
+    assert!(overtaken > 0, "no seed lets both read before one of them writes: the test is vacuous");
 }
 
 #[tokio::test]
@@ -64,10 +61,7 @@ async fn concurrent_duplicate_buyer_update_applies_once() {
             (5, Buyer::Redacted)
         );
     }
-    assert!(
-        overtaken > 0,
-        "no seed lets both read before one of them writes: this test shows nothing"
-    );
+    assert!(overtaken > 0, "no seed lets both read before one of them writes: the test is vacuous");
 }
 
 #[tokio::test]
@@ -151,7 +145,7 @@ async fn buyer_update_continues_on_redelivery() {
             );
         }
     }
-    assert!(cut_short > 0, "no message was interrupted in the middle: this test shows nothing");
+    assert!(cut_short > 0, "no message was interrupted in the middle: the test is vacuous");
 }
 
 #[tokio::test]

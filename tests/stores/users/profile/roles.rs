@@ -192,5 +192,5 @@ async fn concurrent_grants_bump_the_token_version_once() {
                 == 2,
         );
     }
-    assert!(races > 0, "no seed lets both read before one of them writes: this test shows nothing");
+    assert!(races > 0, "no seed lets both read before one of them writes: the test is vacuous");
 }

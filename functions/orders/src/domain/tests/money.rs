@@ -18,7 +18,7 @@ fn confirmed() -> Order {
     )
 }
 
-/// The events of payments about a captured payment, whatever command they answer.
+/// The events of payments about a captured payment, for any command.
 fn updates(captured: i64, refunded: i64) -> [Event; 4] {
     [Event::PaymentSucceeded, Event::PaymentRefunded, Event::RefundFailed, Event::PaymentDisputed]
         .map(|update| update(money(captured, refunded)))
