@@ -20,7 +20,7 @@ TOOLS = ROOT / "target/tools"
 PROGRAM = TOOLS / "bin/cargo-mutants"
 WORK = ROOT / "target/mutants"
 THRESHOLD = 95
-# The modules of shared that compute and call nothing.
+# The modules of shared without I/O.
 SHARED = ["money", "retry", "text", "throttle", "validation", "http/card_number", "sweep/longest_wait", "sweep/report", "sweep/stop"]
 # Caught, missed and timed out changes. The other statuses are errors: a failing test without a change, or invalid arguments.
 FINISHED = (0, 2, 3)

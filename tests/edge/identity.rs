@@ -103,7 +103,7 @@ async fn invalid_refresh_token_is_401_without_a_reason() {
     for what in [
         "it is too old",
         "its user is disabled",
-        "its user is gone",
+        "its user is deleted",
         "its user has another password",
     ] {
         let mut edge = ApiFixture::new("refresh tokens of sessions that are over").await;
@@ -114,7 +114,7 @@ async fn invalid_refresh_token_is_401_without_a_reason() {
                     edge.with_body("update-user", &json!({ "is_active": false }).to_string());
                 edge.check(what, "update-user", event, Expect::Fine).await;
             }
-            "its user is gone" => {
+            "its user is deleted" => {
                 drop(edge.check(what, "delete-me", edge.valid("delete-me"), Expect::Fine).await)
             }
             _ => drop(
@@ -162,7 +162,7 @@ async fn invalid_link_is_400_without_a_reason() {
         edge.done();
 
         // A withdrawal also works for a disabled account.
-        let ends = ["it is too old", "its user is gone", "its user is disabled"];
+        let ends = ["it is too old", "its user is deleted", "its user is disabled"];
         for what in &ends[..if operation == "withdraw-email-change" { 2 } else { 3 }] {
             let mut edge = ApiFixture::new("links that have ended").await;
             match *what {

@@ -43,7 +43,7 @@ fn change_with_links() -> Value {
 
 /// Changes that the samples do not cover: restocking, low stock, a shipment, refunds and a product
 /// update.
-async fn changes_of_trade() -> Vec<(String, Value)> {
+async fn changes_of_a_running_shop() -> Vec<(String, Value)> {
     let shop = Shop::new();
     let mut harness = shop.harness();
     let product = shop.product("Teapot", 2999, 12).await;
@@ -155,12 +155,12 @@ async fn changes_of_trade() -> Vec<(String, Value)> {
     tables.into_iter().flat_map(each).collect()
 }
 
-/// The changes in the publishers' samples, [`change_with_links`] and [`changes_of_trade`]. Built
-/// once for all tests.
+/// The changes of the publishers' samples, [`change_with_links`] and [`changes_of_a_running_shop`].
+/// They are built once for all tests.
 async fn all_changes() -> &'static [(String, String, Value)] {
     static CHANGES: OnceCell<Vec<(String, String, Value)>> = OnceCell::const_new();
     let changes = CHANGES.get_or_init(async || {
-        let trade = changes_of_trade().await;
+        let trade = changes_of_a_running_shop().await;
         let changes = publishers().flat_map(|(operation, dead_letter)| {
             let samples = sample(&operation)["Records"].as_array().unwrap().clone();
             let links = (operation == "publish-user-events").then(change_with_links);

@@ -88,7 +88,7 @@ async fn out_of_stock_order_fails_without_a_charge() {
     assert_eq!(shop.stock(&product).await, (1, 1, 0));
     assert_eq!(shop.provider_records(&order).await, ProviderRecords::default());
     let closed = until(
-        "payments knows the failed order",
+        "payments has a record of the failed order",
         || buyer.pay(&order, "tok_ok"),
         |answer| answer.status != 404,
     )

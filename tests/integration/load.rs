@@ -49,7 +49,7 @@ async fn two_hundred_concurrent_orders_settle_and_reconcile() {
     let sold = |product: &str| {
         ends.iter().filter(|(_, status, of)| status == "confirmed" && of == product).count()
     };
-    assert_eq!(sold(&scarce), 20, "exactly as many as there were");
+    assert_eq!(sold(&scarce), 20, "the whole stock is sold");
     assert_eq!(sold(&plenty), 150);
     let left = 1000 - 150;
     until(

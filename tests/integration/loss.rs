@@ -251,7 +251,7 @@ async fn stopped_stream_delays_orders_and_loses_none() {
             ProviderRecords { charges: 1, charged: 300, refunded: 0 }
         );
         let mails = until(
-            "the mail is there",
+            "the mail has arrived",
             || shop.mails(&buyer.email, order),
             |mails| !mails.is_empty(),
         )

@@ -266,7 +266,7 @@ async fn dead_letters_of_every_order_queue_can_be_redriven() {
         )
         .await;
         until(
-            &format!("all mails came after {queue}"),
+            &format!("all mails arrived after {queue}"),
             || shop.mails(&buyer.email, &order),
             |seen| seen.len() >= mails,
         )

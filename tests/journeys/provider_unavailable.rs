@@ -46,7 +46,7 @@ async fn nothing_was_charged(shop: &Shop, product: &str, order: &str) {
 }
 
 #[tokio::test]
-async fn order_that_expires_while_the_provider_is_away_is_never_charged() {
+async fn order_that_expires_during_a_provider_outage_is_never_charged() {
     for network in [Network::RequestsLost, Network::Unauthorized, Network::Forbidden] {
         let (shop, product) = shop().await;
         shop.provider.set_network(network);
@@ -63,7 +63,7 @@ async fn order_that_expires_while_the_provider_is_away_is_never_charged() {
 }
 
 #[tokio::test]
-async fn order_that_is_cancelled_while_the_provider_is_away_is_never_charged() {
+async fn order_cancelled_during_a_provider_outage_is_never_charged() {
     for network in [Network::RequestsLost, Network::Unauthorized, Network::Forbidden] {
         let (shop, product) = shop().await;
         shop.provider.set_network(network);

@@ -322,7 +322,7 @@ fn intent_changes() -> Vec<Change> {
     };
     let dispute = |state: &str, held_amount: i64| json!({ "dispute_id": "dp_1", "payment_id": attempt, "state": state, "held_amount": held_amount, "updated_at": "2026-11-21T09:48:49.123Z" });
     let processing = tried("processing", "started");
-    // A start alone publishes nothing: the order has asked again.
+    // A started attempt alone publishes nothing. Here the order has repeated its command.
     let mut answered = processing.clone();
     answered["answered_attempt"] = 9.into();
     vec![

@@ -276,7 +276,7 @@ fn consumers_read_all_samples_and_tolerate_new_fields() {
             ));
         }
         if let Err(refused) = consumer(kind, schemas::with_more(&message["data"])) {
-            violations.push(format!("the consumer of {queue} does not read samples/{queue}/{file} with a field more: {refused}"));
+            violations.push(format!("the consumer of {queue} rejects samples/{queue}/{file} with an additional field: {refused}"));
         }
         let (name, version) = kind.rsplit_once(".v").unwrap();
         let later = format!("{name}.v{}", version.parse::<u32>().unwrap() + 100);

@@ -27,8 +27,8 @@ use crate::{
     stage::{PRICE, QUEUES, Setup, Stage, TABLES},
 };
 
-/// The queues and the tables of orders are the first ones. What a seed does depends on their order:
-/// a change makes regression seeds ineffective.
+/// The queues and the tables of orders are first in the lists. The random decisions of a seed
+/// depend on this order: a change makes regression seeds ineffective.
 const ORDER_QUEUES: usize = 10;
 const ORDER_TABLES: u64 = 3;
 /// The schedules, of each eight, whose balances are posted.

@@ -1,7 +1,8 @@
-//! The stories of an order, each from its request to its end: the good one, and what may go wrong.
+//! The stories of an order, each from its request to its final state: the successful one, and the
+//! failures.
 //!
-//! Clients are insistent: a request whose function fails or crashes is sent again with the same
-//! idempotency key. Messages, changes and webhooks are delivered until they are processed.
+//! Clients repeat a request whose function fails or crashes, with the same idempotency key.
+//! Messages, changes and webhooks are delivered until they are processed.
 
 mod acts;
 mod checkout;

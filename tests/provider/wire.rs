@@ -114,7 +114,7 @@ async fn server_that_never_answers_leaves_the_outcome_unknown() {
 }
 
 #[tokio::test]
-async fn voided_charge_takes_its_key_and_cancels_the_intent() {
+async fn voiding_uses_the_key_of_the_charge_and_cancels_the_intent() {
     let order = to_charge("wire void", "pm_card_visa");
     let created = (200, "", probe("requires_payment_method"));
     let replayed = (200, "idempotent-replayed: true\r\n", probe("requires_payment_method"));

@@ -239,7 +239,7 @@ fn managed_policies(template: &Template) -> BTreeMap<String, Vec<String>> {
 }
 
 #[test]
-fn functions_trace_with_x_ray_only_if_the_parameter_says_so() {
+fn functions_trace_with_x_ray_only_if_the_parameter_enables_it() {
     let active = transformed_with("XRay", "Active");
     for (template, mode) in [(transformed(), Value::Null), (&active, "Active".into())] {
         let is_active = mode == "Active";

@@ -144,7 +144,7 @@ fn exactly_two_methods_are_cached_and_only_where_the_cache_is_on() {
 /// A method without a setting would have that of the stage. The list shows for each method that its
 /// responses are not kept.
 #[test]
-fn every_method_says_whether_it_is_cached() {
+fn every_method_declares_whether_it_is_cached() {
     let on = transformed().with(&[("ApiCache", "0.5")]);
     let settings = method_settings(&on);
     let mut violations = Vec::new();

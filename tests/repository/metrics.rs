@@ -163,7 +163,7 @@ fn each_metric_is_moved_by_a_test() {
     none(violations);
 }
 
-/// An alarm on dimensions or a name that no metric has never fires.
+/// An alarm never fires if no metric has its name and dimensions.
 #[test]
 fn alarms_watch_metrics_with_their_dimensions() {
     let mut violations = Vec::new();

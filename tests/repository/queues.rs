@@ -212,7 +212,7 @@ fn only_publishers_may_send() {
 }
 
 #[test]
-fn queues_retry_for_as_long_as_their_kind_needs() {
+fn queues_retry_for_the_time_of_their_kind() {
     let template = template::template();
     let mut violations = Vec::new();
     let known: BTreeSet<&str> = QUEUES.iter().map(|(name, ..)| *name).collect();
@@ -358,7 +358,7 @@ fn queues_leave_concurrency_to_the_methods_of_the_api() {
 }
 
 #[test]
-fn publishers_know_exactly_the_queues_they_may_send_to() {
+fn publishers_have_the_urls_of_exactly_the_queues_they_may_send_to() {
     let template = template::template();
     let mut violations = Vec::new();
     for (name, (id, _)) in

@@ -34,7 +34,7 @@ use crate::{
     shop::Shop,
 };
 
-/// A running release. It ends with this value.
+/// The process of a release. Dropping this value ends the process.
 pub struct Release {
     process: Child,
     pipe: Mutex<Pipe>,

@@ -97,7 +97,7 @@ async fn refunds_never_exceed_the_capture() {
 
 /// An order that waits for its buyer sends no command again, so payments repeats no decline.
 #[tokio::test]
-async fn declined_order_asks_nothing_until_its_deadline() {
+async fn declined_order_sends_no_command_until_its_deadline() {
     let edge = ApiFixture::new("retried orders").await;
     let shop = &edge.shop;
     let (before, mut harness) = (shop.aws.mails().mails().len(), shop.harness());

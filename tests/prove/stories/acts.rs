@@ -123,7 +123,7 @@ impl Stage {
     }
 
     pub(super) async fn delete_account(&mut self) {
-        // Records of before are older than the deletion.
+        // Existing records are older than the deletion.
         self.advance_clock(1);
         self.account_deleted_at = Some(self.shop.clock.now());
         self.insist("delete-me", events::http("DELETE", "/users/me").caller(events::USER)).await;

@@ -1,5 +1,4 @@
-//! Readers of the document can rely on it: schemas and examples are valid, and everything has a
-//! description.
+//! The schemas and examples of the document are valid, and everything has a description.
 
 use jsonschema::Validator;
 use serde_json::{Value, json};

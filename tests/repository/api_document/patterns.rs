@@ -139,7 +139,7 @@ fn agree(pattern: &Validator, text: &str) -> Result<(), String> {
 }
 
 #[test]
-fn pattern_of_people_agrees_with_the_code_on_every_character() {
+fn pattern_of_person_names_matches_the_parser_on_every_character() {
     let pattern = pattern_of("FullName");
     for c in basic_plane() {
         // A joiner is accepted after a letter, a selector after an emoji or an ideograph.
@@ -153,7 +153,7 @@ fn pattern_of_people_agrees_with_the_code_on_every_character() {
 }
 
 #[test]
-fn pattern_of_people_agrees_with_the_code_on_texts() {
+fn pattern_of_person_names_matches_the_parser_on_texts() {
     let pattern = pattern_of("FullName");
     for text in [
         "Ada Lovelace",
@@ -186,7 +186,7 @@ fn pattern_of_people_agrees_with_the_code_on_texts() {
 proptest! {
     /// Without joiners and selectors, which depend on their neighbours.
     #[test]
-    fn pattern_of_people_agrees_with_the_code_on_chance_texts(
+    fn pattern_of_person_names_matches_the_parser_on_random_texts(
         characters in prop::collection::vec(select(basic_plane().filter(|c| !matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}')).collect::<Vec<_>>()), 1..8),
     ) {
         thread_local!(static PATTERN: Validator = pattern_of("FullName"));

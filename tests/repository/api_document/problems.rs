@@ -230,7 +230,7 @@ fn every_rule_is_explained() {
         &shared::validation::Violation::out_of_range("…"),
     )
     .document("r");
-    assert_eq!(code["title"], RULE_TITLE, "the title of broken rules is another one now");
+    assert_eq!(code["title"], RULE_TITLE, "the title of broken rules has changed");
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn every_problem_member_has_a_type_and_an_example() {
         );
     }
     let made = members_made();
-    assert!(made.len() >= 9, "members of problems are not added as they were: {made:?}");
+    assert!(made.len() >= 9, "calls that add members to problems are not found: {made:?}");
     for (name, file) in made.iter().filter(|(name, _)| !described.contains(name.as_str())) {
         violations.push(format!(
             "{file} adds the member {name}: describe it in functions/platform/src/problems.rs"

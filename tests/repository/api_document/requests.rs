@@ -49,7 +49,7 @@ const SIGNS: [Sign; 18] = [
     },
     Sign {
         calls: &[".idempotency_key()"],
-        what: "a needed Idempotency-Key with its 400 and 422, and Idempotent-Replayed",
+        what: "a required Idempotency-Key with its 400 and 422, and Idempotent-Replayed",
         shown: |document, operation| {
             has_parameter(document, operation, "header", "Idempotency-Key", Some(true))
                 && answers(

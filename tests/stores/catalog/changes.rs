@@ -447,7 +447,7 @@ async fn concurrent_changes_with_retries_all_apply() {
 }
 
 #[tokio::test]
-async fn concurrent_requests_for_one_sku_let_one_product_win() {
+async fn concurrent_requests_for_one_sku_create_one_product() {
     for seed in 0..20 {
         let shop = CatalogFixture::crowded(seed);
         let oak = shop.created("oak", &spoon()).await;

@@ -127,7 +127,7 @@ async fn two_hundred_buyers_of_fifty_pieces_in_eight_shards_get_exactly_fifty() 
 }
 
 #[tokio::test]
-async fn resharding_during_the_rush_serves_exactly_fifty() {
+async fn resharding_during_peak_load_sells_exactly_fifty() {
     for seed in 0..2 {
         for switches in [
             &[("on", 8)][..],

@@ -81,7 +81,7 @@ async fn missing_record_reports_its_order_or_product() {
 }
 
 #[tokio::test]
-async fn records_in_flight_are_listed_apart() {
+async fn records_in_flight_are_listed_separately() {
     let fixture = LedgerFixture::fresh().await;
     let order = fixture.order_item(&fixture.open);
     let mut corrupted = order.clone();

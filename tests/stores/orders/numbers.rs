@@ -16,7 +16,7 @@ fn ids(page: &Called) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn admin_finds_an_order_by_its_number_as_people_type_it() {
+async fn admin_finds_an_order_by_any_spelling_of_its_number() {
     let fixture = OrdersFixture::new().await;
     let order = fixture.placed("k").await;
     fixture.placed("another").await;

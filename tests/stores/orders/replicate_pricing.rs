@@ -63,7 +63,7 @@ async fn unknown_fields_of_the_rules_are_kept() {
 }
 
 #[tokio::test]
-async fn unreadable_rules_go_to_the_dead_letter_queue_and_the_last_ones_stay() {
+async fn unreadable_rules_are_dead_lettered_and_the_last_ones_remain() {
     let fixture = OrdersFixture::new().await;
     assert!(fixture.replicate_rules(&rules("gb", 1, 500)).await);
     let kept = fixture.stored_rules("gb", "GB").await;

@@ -159,7 +159,7 @@ async fn delayed_attempt_is_kept_and_can_be_cancelled() {
 }
 
 #[tokio::test]
-async fn half_open_breaker_lets_one_probe_through() {
+async fn half_open_breaker_allows_one_probe() {
     for seed in 0..10 {
         let fixture = Arc::new(PaymentsFixture::crowded(seed));
         fixture.open(0).await;

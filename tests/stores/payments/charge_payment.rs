@@ -102,7 +102,7 @@ async fn repeated_command_is_answered_once_per_attempt() {
 
 /// The first attempt is in no index, so that a payment without faults writes none.
 #[tokio::test]
-async fn charge_takes_two_writes_and_is_handed_to_the_schedule_once_interrupted() {
+async fn charge_takes_two_writes_and_an_interrupted_one_is_reconciled() {
     let fixture = PaymentsFixture::new();
     let data = json!({ "type": "card", "token": "tok_ok" });
     let mut command = costs(0);

@@ -45,7 +45,7 @@ async fn payment_takes_three_round_trips_and_repeats_its_answer() {
 
 /// Payments knows a free order only if it was cancelled before its stock was reserved.
 #[tokio::test]
-async fn payment_of_a_free_order_is_rejected_as_of_an_unknown_one() {
+async fn payment_of_a_free_order_is_rejected_like_an_unknown_order() {
     let fixture = PaymentsFixture::new();
     let unknown = fixture.pay("key", "tok_ok").await;
     assert_eq!((unknown.status(), unknown.code().as_str()), (404, "order_not_found"));
@@ -58,7 +58,7 @@ async fn payment_of_a_free_order_is_rejected_as_of_an_unknown_one() {
 }
 
 #[tokio::test]
-async fn decline_repeats_its_402_and_the_last_one_closes_the_order() {
+async fn decline_repeats_its_402_and_the_last_decline_closes_the_order() {
     let fixture = PaymentsFixture::with_open_order().await;
     for (number, (token, reason)) in [
         ("tok_declined", "card_declined"),

@@ -109,7 +109,7 @@ async fn unrefundable_amount_is_rejected_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn fifty_concurrent_refunds_of_sixty_percent_let_one_succeed() {
+async fn only_one_of_fifty_concurrent_refunds_of_60_percent_succeeds() {
     for (seed, same_key) in (0..6).flat_map(|seed| [(seed, true), (seed, false)]) {
         let fixture = Arc::new(PaymentsFixture::crowded(seed));
         assert!(fixture.charge("tok_ok", 0).await);

@@ -102,7 +102,7 @@ fn name(bucket: &Bucket) -> String {
 }
 
 #[tokio::test]
-async fn combined_buckets_charge_as_the_rule_does() {
+async fn combined_buckets_decide_like_the_domain_rule() {
     for seed in 0..8_u64 {
         let chance = Ids::seeded(seed * 1_000);
         let below = |limit: u64| u64::from_be_bytes(chance.bytes::<8>()) % limit;

@@ -144,7 +144,7 @@ async fn update_requires_the_current_version_and_a_change() {
 }
 
 #[tokio::test]
-async fn deleted_address_is_gone_and_no_longer_a_default() {
+async fn deleted_address_is_absent_and_not_a_default() {
     let shop = Shop::open();
     let session = ada(&shop).await;
     let body = json!({ "address": address("home"), "default_billing": true });

@@ -278,7 +278,7 @@ async fn withdrawal_wins_against_a_concurrent_confirmation() {
 }
 
 #[tokio::test]
-async fn concurrent_reset_and_confirmation_let_one_win() {
+async fn concurrent_reset_and_confirmation_apply_only_one() {
     for seed in 0..12 {
         let shop = Shop::crowded(seed);
         let (id, session) = verified(&shop).await;

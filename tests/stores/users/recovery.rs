@@ -115,7 +115,7 @@ async fn address_link_is_valid_for_two_days() {
 }
 
 #[tokio::test]
-async fn concurrent_changes_to_one_address_let_one_user_win() {
+async fn concurrent_changes_to_one_address_succeed_for_one_user() {
     for seed in 0..12 {
         let shop = Shop::crowded(seed);
         let (ada, bob) = (shop.enrol(ADA).await, shop.enrol("bob@example.com").await);
