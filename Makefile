@@ -40,8 +40,8 @@ smoke: ## Runs one purchase against any deployment, and leaves nothing behind: U
 	@python3 localstack/smoke.py $(if $(URL),--url "$(URL)") \
 		$(if $(CONFIG),--config "$(CONFIG)") $(if $(TOKEN),--token "$(TOKEN)") $(if $(PAY),--pay "$(PAY)") $(ARGS)
 
-# Every library and every test target but `integration`; the binaries hold three lines each, and nothing to test. `prove` plays a hundredth
-# of `make prove`.
+# Every library and every test target but `integration`; the binaries have three lines each and no tests. `prove` plays
+# 1 % of the cases of `make prove`.
 TESTS := cargo test --workspace --lib $(patsubst tests/%/main.rs,--test %,$(filter-out tests/integration/%,$(wildcard tests/*/main.rs)))
 # Integration tests wait for the stack, not for a core: all start at once, and share the stack as it allows.
 INTEGRATION := cargo test --workspace --test integration
@@ -108,7 +108,7 @@ bench: ## Measures release builds of the functions with a budget, beside two ref
 	$(REFERENCE) --profile quick-start --package quick-start
 	@$(BENCH) --bootstraps "$(BENCHED)" --references "$(CURDIR)/target/bench/references" $(FUNCTIONS)
 
-# The functions that an order with a card passes through.
+# The functions that process an order with a card.
 CHAIN := create-order publish-order-events reserve-stock publish-stock-events advance-order charge-payment publish-payment-events commit-stock \
 	record-entry send-notification
 

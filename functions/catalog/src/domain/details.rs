@@ -242,7 +242,7 @@ fn is_standard(tax_class: &TaxClass) -> bool {
     *tax_class == TaxClass::default()
 }
 
-/// A product is shipped, unless the request says otherwise.
+/// The default: a product is shipped unless the request states otherwise.
 pub const fn requires_shipping_by_default() -> bool {
     true
 }

@@ -109,7 +109,7 @@ pub async fn reconcile_ledger(
         });
     let window = Window::of(since, until, ledger.clock.now());
     let window = window.ok_or_else(|| {
-        Failure::new("MalformedEvent", "since comes before until, by 400 days at the most")
+        Failure::new("MalformedEvent", "since must precede until by at most 400 days")
     })?;
     let mut audit = Audit::new(ledger, window, call.deadline);
     audit.repairs = request.repair;

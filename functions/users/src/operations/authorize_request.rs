@@ -66,9 +66,9 @@ pub async fn authorize_request(
     let known = users.store.user_and_session(claims.sub, claims.sid).await;
     let (user, session) = known.map_err(|error| Failure::from_error("Unavailable", &error))?;
     let Some(user) = user.filter(|user| user.is_active && user.token_version == claims.tv) else {
-        return Err(unauthorized("the user is gone, disabled, or has a newer token version"));
+        return Err(unauthorized("the user is deleted or disabled, or has a newer token version"));
     };
-    // Tokens of an earlier release name no session.
+    // Tokens of an earlier release contain no session id.
     let is_over =
         |session: Session| !session.is_active(user.id, user.session_epoch, users.clock.now());
     if claims.sid.is_some() && session.is_none_or(is_over) {

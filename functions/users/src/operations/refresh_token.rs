@@ -86,7 +86,7 @@ async fn exchange(
         if let Some(user) = user {
             let user = user
                 .filter(|user| user.is_active)
-                .ok_or(UsersError::InvalidRefreshToken("its user is gone or disabled"))?;
+                .ok_or(UsersError::InvalidRefreshToken("its user is deleted or disabled"))?;
             successor = presented.successor(TokenSubject::from(&*user), keys.active());
         }
         let Some(session) = session else {

@@ -15,7 +15,7 @@ enum State {
         amount: i64,
     },
     Refunded(u32),
-    /// Of a later release.
+    /// Written by a later release.
     #[serde(untagged)]
     Unknown(String),
 }
