@@ -13,7 +13,7 @@ from pathlib import Path
 
 import stack as local
 
-# The functions of an order, each as often as it is killed compared with the others.
+# The functions that process an order, each with its weight in the random choice of the next kill.
 FUNCTIONS = {
     "create-order": 3, "cancel-order": 1, "create-payment": 2, "authorize-request": 1, "publish-order-events": 3, "publish-stock-events": 3,
     "publish-payment-events": 3, "reserve-stock": 3, "commit-stock": 2, "release-stock": 2, "open-payment": 1, "charge-payment": 4,

@@ -12,7 +12,7 @@ use tests::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-/// AWS calls after which a shop is replaced although it has not changed: it records its calls.
+/// AWS calls after which even an unchanged shop is replaced, because it records its calls.
 const MOST_CALLS: usize = 2_000;
 
 thread_local! {

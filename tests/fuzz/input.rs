@@ -1,5 +1,5 @@
-//! Inputs are texts: the first line chooses what receives the rest. So a kept input can be read, and
-//! it keeps its meaning when operations are added.
+//! Inputs are texts. The first line selects the target of the rest, so a stored input is readable,
+//! and remains valid when operations are added.
 
 use serde_json::Value;
 

@@ -18,7 +18,7 @@ use std::{
 
 use tokio::sync::OnceCell;
 
-/// What a test needs beyond the API and the permission to invoke functions.
+/// The requirements of a test beyond the API and the permission to invoke functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
     /// The emulator's list of sent mails.

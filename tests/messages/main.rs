@@ -252,7 +252,7 @@ fn every_published_shape_has_an_unchanged_sample() {
             Some(schema) => violations.extend(
                 schemas::refusals(&schemas::without_required(schema), &message["data"])
                     .into_iter()
-                    .map(|wrong| format!("samples/{queue}/{file} is no {kind} any more: {wrong}")),
+                    .map(|wrong| format!("samples/{queue}/{file} is not a valid {kind}: {wrong}")),
             ),
         }
     }

@@ -183,8 +183,8 @@ fn story_of(mut case: u64, cases: impl Fn(&str) -> u64) -> (usize, u64) {
     panic!("there is no such case")
 }
 
-/// Plays a story without faults. It must end as it is named, and leave nothing pending: otherwise
-/// some of its calls would be without faults.
+/// Plays a story without faults. It must reach the final state in its name and leave nothing
+/// pending. Otherwise some of its calls would never get a fault.
 pub async fn story(number: usize) -> Outcome {
     let story = &STORIES[number];
     let mut stage = story.stage("no fault").await;

@@ -68,7 +68,7 @@ static CONSUMERS: LazyLock<BTreeMap<&str, String>> =
 static PUBLISHERS: LazyLock<BTreeMap<&str, String>> =
     LazyLock::new(|| TABLES.into_iter().map(|table| (table, publisher_of(table))).collect());
 
-/// A defect that a shop is given, to show that a promise notices it.
+/// A defect that is injected into a shop. A promise must detect it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Deviation {
     Write(Defect),
@@ -284,8 +284,8 @@ impl Stage {
         });
     }
 
-    /// Changes the copy of the product in orders. Nothing fails meanwhile, because the change is
-    /// not part of the shop.
+    /// Changes the copy of the product in orders. No fault is injected, because the shop does not
+    /// make this change.
     fn change_copy(&mut self, what: &str, change: impl FnOnce(&mut Value)) {
         let pk = format!("PRODUCT#{}", self.product);
         let copy = || {

@@ -1,4 +1,4 @@
-//! The two dashboards of a shop. One model follows from the operations, the tables and
+//! The two dashboards of a shop. One model is derived from the operations, the tables and
 //! `localstack/metrics.json`. It is written as CloudWatch dashboards into the template of platform,
 //! and as Grafana dashboards into `localstack/grafana`.
 

@@ -30,7 +30,7 @@ const QUEUES: [(&str, Kind, u64); 17] = [
     ("compile-market", Repeated, 900),
     // The nightly resync publishes every document again.
     ("replicate-pricing", Repeated, 900),
-    // A settled order learns of a late refund failure or a dispute from one message.
+    // A settled order receives a late refund failure or a dispute in a single message.
     ("order-events", Once, 900),
     ("update-buyer", Once, 900),
     ("open-payment", Repeated, 900),

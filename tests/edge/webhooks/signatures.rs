@@ -168,7 +168,7 @@ async fn webhook_secret_rotation_has_no_gap_and_retires_the_old_secret() {
     edge.shop.clock.advance(Duration::from_secs(301));
     for (secret, expect) in [(NEXT, Expect::Fine), (WEBHOOK_SECRET, REFUSED), ("", REFUSED)] {
         let event = with(&edge, secret);
-        edge.check("the old one has ended", RECEIVE, event, expect).await;
+        edge.check("the old secret is retired", RECEIVE, event, expect).await;
     }
     edge.done();
 }

@@ -134,7 +134,7 @@ async fn malformed_bearer_token_is_unauthorized() {
     assert_eq!(context["email"], ADA);
     for same in [format!("bearer {token}"), format!("BEARER {token}"), format!("Bearer   {token} ")]
     {
-        assert_eq!(forge.accepts(&same).await, context, "the scheme is the same in every case");
+        assert_eq!(forge.accepts(&same).await, context, "the scheme is case-insensitive");
     }
     for invalid in [
         "Bearer".to_owned(),

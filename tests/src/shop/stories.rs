@@ -12,7 +12,6 @@ impl Shop {
     ///
     /// # Panics
     /// If the registration is rejected.
-    /// When she is refused.
     pub async fn ada(&self) {
         let registered = self.call("register-user", events::sample("register-user")).await;
         assert_eq!(registered.status(), 201, "{:?}", registered.answer);

@@ -13,7 +13,7 @@ use serde_json::Value;
 use shared::metrics::NAMESPACE;
 use tests::template;
 
-/// The properties of an alarm that the evaluation knows, and those without influence on it.
+/// The properties of an alarm that the evaluation supports, and those without an effect on it.
 const PROPERTIES: [&str; 12] = [
     "AlarmActions",
     "AlarmDescription",

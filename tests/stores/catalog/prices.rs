@@ -144,7 +144,7 @@ async fn each_changed_price_is_recorded_with_its_version() {
     assert_eq!((answer.status(), answer.operations()), (200, vec!["GetItem", "UpdateItem"]));
     assert_eq!(shop.history(), expected);
 
-    // Changes of the same millisecond are kept apart.
+    // Changes in the same millisecond have separate entries.
     let cheaper = with_prices(&[euros(None, 2499), euros(Some("at"), 2399)]);
     let answer = shop.update(&id, 2, &cheaper).await;
     assert_eq!(

@@ -190,7 +190,7 @@ async fn password_reset_works_once_and_ends_every_session() {
         "a reset request ends no session"
     );
 
-    // Rejected tokens use up nothing.
+    // A rejected request does not use up the link.
     for invalid in ["", "x", &token[..token.len() - 1], &format!("{token}A"), &token.to_uppercase()]
     {
         refused(&shop.confirm_reset(invalid, NEW_PASSWORD).await);

@@ -21,7 +21,7 @@ pub(super) async fn bounced_mails(seen: &Arc<Mutex<Actions>>) {
         watched.cold("send-notification", sample("send-notification")).await.ok()["batchItemFailures"],
         json!([])
     );
-    assert!(watched.shop.aws.mails().mails().is_empty(), "it is not written to any more");
+    assert!(watched.shop.aws.mails().mails().is_empty(), "no mail is sent to it");
 }
 
 /// Account mails to a suppressed address and to one that is not suppressed.
