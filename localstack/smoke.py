@@ -9,7 +9,7 @@
 
 It buys a product of its own, so no stock of the shop is sold: in the first market with a tax rate, because a production shop sells only
 in markets, or at the price of the catalogue if the shop has none. It leaves nothing behind: the order is cancelled and refunded, the product
-archived, the accounts deleted. After a failure it cleans up as far as it can and prints what is left. The test card is that of the
+archived, the accounts deleted. After a failure it removes what it can and prints the rest. The test card is that of the
 provider: --token selects another one. The exit code is 1 if a step fails. The address of the buyer is one of the mailbox simulator of SES.
 """
 

@@ -66,7 +66,7 @@ fn normal_local_part(local: &str) -> Option<String> {
     is_plain.then(|| local.to_ascii_lowercase())
 }
 
-/// A name under a top-level domain: no address in numbers, and no single label.
+/// A name under a top-level domain: not an IP address, and not a single label.
 fn normal_domain(domain: &str) -> Option<String> {
     let ascii = Uts46::new()
         .to_ascii(

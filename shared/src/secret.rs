@@ -98,8 +98,10 @@ impl Secrets {
             let answer =
                 self.client.get_secret_value().secret_id(self.full_name(name)).send().await;
             let answer = answer.map_err(|error| failed(telemetry::causes(&error)))?;
-            let text: Arc<str> =
-                answer.secret_string().ok_or_else(|| failed("it holds no text".to_owned()))?.into();
+            let text: Arc<str> = answer
+                .secret_string()
+                .ok_or_else(|| failed("it contains no text".to_owned()))?
+                .into();
             let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
             cache.insert(name.to_owned(), (self.clock.now(), text.clone()));
             Ok(text)

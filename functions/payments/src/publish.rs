@@ -61,8 +61,8 @@ fn has_changed(old: &PaymentIntent, new: &PaymentIntent) -> bool {
     published(old) != published(new) || new.answered_attempt > old.answered_attempt
 }
 
-/// Whether the change only starts an attempt. Orders learns of the attempt from the outcome of its
-/// provider call, or from the answer to a command that it sends again meanwhile.
+/// Whether the change only starts an attempt. Orders receives the attempt with the outcome of its
+/// provider call, or with the answer to a command that it has repeated meanwhile.
 fn only_starts_attempt(old: Option<&PaymentIntent>, new: &PaymentIntent) -> bool {
     new.state == IntentState::Processing
         && new.event() == IntentEvent::Started

@@ -255,7 +255,7 @@ impl Store {
 }
 
 /// Adds the rule that an item contains. Items of other kinds, which a later release may write, are
-/// no rules of this one.
+/// ignored.
 fn with_rule(market: WholeMarket, item: Item) -> Result<WholeMarket, TableError> {
     let place = text(&item, "sk").to_owned();
     if place.starts_with(ShippingMethod::PREFIX) {

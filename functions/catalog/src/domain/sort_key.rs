@@ -57,7 +57,8 @@ mod tests {
     #[test]
     fn equal_names_sort_by_id_and_the_key_fits_dynamodb() {
         assert!(sort_key("Lamp", "prd_1") < sort_key("Lamp", "prd_2"));
-        // Each is longer when folded; the second has four bytes, which is the most of a character.
+        // Each is longer when folded. The second has four bytes, the maximum of a character in
+        // UTF-8.
         for expanding in ["\u{fdfa}", "\u{1f200}"] {
             let key = sort_key(&expanding.repeat(120), "prd_0199c2a8-0000-7000-8000-00000000000a");
             assert!(key.len() <= 1024, "{} bytes", key.len());

@@ -41,7 +41,7 @@ impl Template {
 /// Renders `template` for the account's owner.
 ///
 /// # Errors
-/// If a template fails, which ours cannot.
+/// If a template fails. These templates cannot fail.
 pub fn render(template: Template, shop: Shop<'_>) -> Result<RenderedEmail, askama::Error> {
     let email = EmailTemplate { subject: template.subject(), shop: shop.name, store_url: shop.url };
     let (html, text, body) = match template {

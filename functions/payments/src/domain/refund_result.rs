@@ -46,7 +46,7 @@ pub enum RefundError {
         /// Captured amount that is neither refunded nor disputed.
         at_most: Money,
     },
-    /// Pending refunds have reserved too much of the payment.
+    /// Pending refunds have reserved too much of the payment for this refund.
     #[error("pending refunds leave {refundable}")]
     UnderWay {
         /// Amount that no pending refund has reserved.

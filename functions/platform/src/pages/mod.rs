@@ -1,4 +1,4 @@
-//! What `get-docs` serves: pages that are rendered here, and assets that are part of the program.
+//! The content that `get-docs` serves: pages rendered here, and assets embedded in the binary.
 //!
 //! Nothing is loaded from another host. Each answer has a content security policy that allows
 //! exactly what its page needs.

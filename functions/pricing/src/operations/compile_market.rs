@@ -25,7 +25,7 @@ impl FromMessage for CompileMarket {
 }
 
 /// Reads the market as a whole, and stores a document for each country that it serves or has
-/// served. A document of the same version or of a newer one stays, so late and repeated messages
+/// served. A stored document of the same or a newer version is kept, so late and repeated messages
 /// change nothing.
 pub async fn compile_market(
     pricing: Arc<Pricing>,

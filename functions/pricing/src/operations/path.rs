@@ -1,4 +1,4 @@
-//! The parameters of paths. A text that is not an id names nothing that exists.
+//! Path parameters. A malformed id is answered like an unknown one.
 
 use shared::{ids::PrefixedId, market::MarketId};
 

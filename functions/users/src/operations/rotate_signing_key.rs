@@ -208,7 +208,7 @@ fn check(keys: &SigningKeys, users: &Users) -> Result<(), Failure> {
     let claims = Claims::new(&test_subject, ids.create(now), &issuer, ids, now);
     let token = claims.sign(&key).map_err(|error| unusable(&error.to_string()))?;
     let accepted = access::verify(&token, keys, &issuer, now).is_ok_and(|read| read == claims);
-    if accepted { Ok(()) } else { Err(unusable("what is signed is not accepted")) }
+    if accepted { Ok(()) } else { Err(unusable("its signatures are not accepted")) }
 }
 
 fn no_version() -> Failure {

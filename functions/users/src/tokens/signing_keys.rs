@@ -257,7 +257,7 @@ fn public_key(seed: &Bytes32) -> Result<Bytes32, SigningKeysError> {
     let jwk = Jwk::from_encoding_key(&private_key(seed), Algorithm::EdDSA)
         .map_err(|error| failed(error.to_string()))?;
     let AlgorithmParameters::OctetKeyPair(pair) = jwk.algorithm else {
-        return Err(failed("no octet key pair was made".to_owned()));
+        return Err(failed("no octet key pair was generated".to_owned()));
     };
     Bytes32::parse(&pair.x).ok_or_else(|| failed("the public key has not 32 bytes".to_owned()))
 }

@@ -24,7 +24,7 @@ pub struct Merged {
     pub cart: Cart,
     /// The guest's cart, closed.
     pub guest: Cart,
-    /// The lines whose quantity was cut at a limit.
+    /// The lines whose quantity was reduced to a limit.
     pub warnings: Vec<Warning>,
 }
 

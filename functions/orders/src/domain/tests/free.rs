@@ -42,7 +42,7 @@ fn check_unpaid(order: &Order, context: &str) {
     assert_eq!(*payment, expected, "{context}");
 }
 
-/// Follows every path of inventory's answers, and returns their number.
+/// Applies every sequence of inventory's answers, and returns the number of sequences.
 fn settle_by_inventory(order: &Order, depth: u32) -> u32 {
     if order.progress.is_settled() {
         return 1;
