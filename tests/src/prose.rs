@@ -24,10 +24,10 @@ pub fn join_lines(document: &mut Value) {
 fn joined(text: &str) -> String {
     let mut joined = String::new();
     for line in text.lines().map(str::trim) {
-        let starts_anew = line.is_empty() || line.starts_with(['-', '|', '#']);
+        let starts_line = line.is_empty() || line.starts_with(['-', '|', '#']);
         let continues = !joined.is_empty() && !joined.ends_with('\n');
         if continues {
-            joined.push(if starts_anew { '\n' } else { ' ' });
+            joined.push(if starts_line { '\n' } else { ' ' });
         }
         joined.push_str(line);
         if line.is_empty() {
